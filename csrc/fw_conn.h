@@ -1,0 +1,213 @@
+/* fw_conn: one connection: its buffers, its state machine, its socket. It knows nothing of polling or of
+ * other connections: it does what the socket lets it do and says what it needs next.
+ *
+ *   accepted                        first byte          head whole        body whole
+ *      |   +------+  +-----------------------> HEAD ------------> BODY ------------> READY
+ *      +-> | IDLE | -+                          |                  |                   | fw_conn_serve
+ *          +------+                             | refused          | refused           v
+ *             ^                                 v                  v                  APP
+ *             |   all sent, may stay         SENDING <--------------------------------+ fw_conn_answered
+ *             +------------------------------- |                                      |
+ *                 (or straight to HEAD:        | all sent, must close                 | fw_conn_cut
+ *                  pipelined bytes)            v                                      v
+ *                                           LINGER --(client closed, or time over)--> CLOSED
+ *
+ *   state     waits for          deadline (struct fw_timeouts)
+ *   IDLE      a first byte       keepalive; on a new connection: head
+ *   HEAD      the head           head, from its first byte, however it trickles
+ *   BODY      the body           body, from the last byte that came
+ *   READY     a thread           none
+ *   APP       the application    none here (the board shows it)
+ *   SENDING   room in the socket write, from the last byte that went
+ *   LINGER    the client's close linger, from the last byte that came, and an overall bound
+ *
+ * Output that the socket does not take stays in `out`; while any waits, the connection is in SENDING and
+ * nothing more is read from it: who does not take answers does not get more of them.           */
+#ifndef FW_CONN_H
+#define FW_CONN_H
+
+#include "fw_parser.h"
+#include "fw_resp.h"
+#include <stdatomic.h>
+
+enum fw_conn_state {
+    FW_CONN_IDLE,
+    FW_CONN_HEAD,
+    FW_CONN_BODY,
+    FW_CONN_READY,
+    FW_CONN_APP,
+    FW_CONN_SENDING,
+    FW_CONN_LINGER,
+    FW_CONN_CLOSED,
+};
+
+struct fw_timeouts {
+    uint32_t head_ms;
+    uint32_t body_ms;
+    uint32_t keepalive_ms; /* 0: no connection is used twice */
+    uint32_t write_ms;
+    uint32_t linger_ms;
+};
+
+/* Text of an address: 45 characters of IPv6, or "" for a unix socket. */
+#define FW_CONN_ADDR_MAX 46
+
+/* A request that was answered or dropped without the application, kept for the log. */
+#define FW_REFUSAL_LINE 240
+struct fw_refusal {
+    uint8_t error; /* enum fw_error */
+    uint8_t addr_len;
+    uint16_t port;
+    uint16_t line_len;
+    char addr[FW_CONN_ADDR_MAX];
+    char line[FW_REFUSAL_LINE]; /* the start of what the client sent, raw */
+};
+
+/* Refusals of one turn of the loop. More than fit are only counted: a flood must not fill memory. */
+#define FW_REFUSALS 64
+struct fw_refusals {
+    uint32_t count;
+    uint32_t missed;
+    struct fw_refusal each[FW_REFUSALS];
+};
+
+/* What all connections of a loop share. */
+struct fw_conn_env {
+    struct fw_limits limits;
+    struct fw_timeouts timeouts;
+    struct fw_clock clock;
+    struct fw_pool blocks; /* of FW_BUF_BLOCK */
+    struct fw_pool fields; /* of limits.fields struct fw_field */
+    size_t body_memory;    /* a request body longer than this goes to a temporary file */
+    size_t queue_mark;     /* more unsent output than this, and the application waits */
+    const char *tmpdir;    /* for temporary files */
+    const char *server;    /* "Server: name\r\n" */
+    size_t server_len;
+    struct fw_refusals refusals;
+    _Atomic bool closing; /* the worker leaves: no connection is to be used again */
+};
+
+struct fw_conn {
+    /* who */
+    struct fw_conn_env *env;
+    int fd;
+    uint16_t listener; /* index of the listener that accepted it */
+    uint16_t port;     /* the peer's */
+    uint8_t addr_len;
+    char addr[FW_CONN_ADDR_MAX]; /* the peer's, as text; not NUL-terminated */
+    /* the loop's own notes (fw_loop.c) */
+    struct fw_conn *prev, *next; /* deadline list, ready list, or free list */
+    uint64_t since_ms;           /* when the present wait began */
+    uint8_t queue;               /* which of the loop's lists it stands in */
+    bool polled;                 /* the poller knows the socket */
+    bool polled_write;           /* ... and waits for room in it as well */
+    /* connection */
+    uint8_t state;         /* enum fw_conn_state */
+    uint8_t error;         /* enum fw_error: why it is being closed */
+    bool readable;         /* the socket may have bytes (or an end) that were not read */
+    bool at_end;           /* the peer has said that it sends no more */
+    bool blocked;          /* the socket took less than all */
+    bool used;             /* at least one request was answered */
+    bool progress;         /* bytes moved since the loop last looked */
+    bool reset;            /* close with a reset: the client must not take what it has for the whole */
+    struct fw_buf in;      /* from in.data + in.off: this request's head, its body in memory, raw bytes */
+    struct fw_buf out;     /* what the socket has not taken */
+    uint64_t out_since_ns; /* since when answers wait for a pipelined request's answer; 0: none does */
+    uint64_t linger_end_ms;
+    /* request */
+    struct fw_parser parser;
+    uint32_t used_len; /* raw bytes that the parser is done with, from in.off */
+    uint32_t head_len; /* where the head ends, and a body in memory begins, from in.off */
+    uint64_t body_len; /* decoded bytes so far */
+    int body_fd;       /* the temporary file, -1 while the body is in memory */
+    /* response */
+    struct fw_resp resp;
+    int file_fd; /* a file to be sent behind `out`, our own descriptor; -1: none */
+    off_t file_off;
+    uint64_t file_left;
+};
+
+/* What a connection needs next. */
+enum fw_conn_need {
+    FW_NEED_READ,  /* wait until the socket has bytes */
+    FW_NEED_WRITE, /* wait until the socket has room */
+    FW_NEED_AGAIN, /* the socket has more, but others are to have their turn: step it once more later */
+    FW_NEED_SERVE, /* a whole request is there: state READY */
+    FW_NEED_CLOSE, /* it is over: fw_conn_close() */
+};
+
+/* `fd` is a connected non-blocking socket and belongs to the connection from here on. */
+void fw_conn_open(struct fw_conn *conn, struct fw_conn_env *env, int fd);
+
+/* Go as far as the socket allows. Never blocks (a body's temporary file apart); calls no application. */
+enum fw_conn_need fw_conn_step(struct fw_conn *conn);
+
+/* Time is over for what it waits for: refuse or end it. Then fw_conn_step() says what is next. */
+void fw_conn_expire(struct fw_conn *conn);
+
+/* Release socket, memory and files. */
+void fw_conn_close(struct fw_conn *conn);
+
+/* The bytes of the present request's head that the spans of conn->parser count from. */
+static inline const char *fw_conn_request(const struct fw_conn *conn)
+{
+    return conn->in.data + conn->in.off;
+}
+
+/* --- in state READY: a thread takes it --- */
+
+void fw_conn_serve(struct fw_conn *conn); /* READY -> APP, the response begins */
+
+/* --- in state APP: the request's body, wherever it is kept --- */
+
+/* Copy at most len bytes from offset `off` of the body. Short only at the end of the body, or if the
+ * temporary file cannot be read.                                                           */
+size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, size_t len);
+
+/* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end. Where the temporary
+ * file cannot be read, a length that fw_conn_body_read() will not reach.                        */
+size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
+
+/* --- in state APP: the response ---
+ *
+ * The head is written with fw_resp_status() and fw_resp_field() into conn->resp, conn->out.      */
+
+/* End the head; `known`: the body's length or -1. */
+enum fw_error fw_conn_begin(struct fw_conn *conn, int64_t known);
+
+/* A block of the body. Small ones are copied; a large one goes out at once, and only what the socket does
+ * not take is copied. A socket error is kept in conn->error (and returned): nothing more will be sent. */
+enum fw_error fw_conn_write(struct fw_conn *conn, const char *block, size_t len);
+
+/* Send answers that have waited for a pipelined request's answer for about a tick. */
+void fw_conn_push_old(struct fw_conn *conn);
+
+/* Send what waits, as far as the socket takes it. */
+enum fw_error fw_conn_push(struct fw_conn *conn);
+
+/* `len` bytes of the file from `off` on as the whole body. The descriptor stays the caller's: it is
+ * duplicated if the socket does not take all at once. A failure is in conn->error.                         */
+enum fw_error fw_conn_sendfile(struct fw_conn *conn, int fd, off_t off, uint64_t len);
+
+/* Is there output that may be sent (a head that is still being written may not)? */
+static inline bool fw_conn_waits(const struct fw_conn *conn)
+{
+    return fw_buf_live(&conn->out) > conn->resp.head_len && conn->error == FW_OK;
+}
+
+/* Is more unsent than the mark? */
+static inline bool fw_conn_full(const struct fw_conn *conn)
+{
+    return fw_buf_live(&conn->out) > conn->env->queue_mark || conn->file_fd >= 0;
+}
+
+/* The response is whole: APP -> SENDING. Then fw_conn_step(). */
+void fw_conn_answered(struct fw_conn *conn);
+
+/* Give up: what was sent stays sent, the connection closes so that the client sees that it is not whole. */
+void fw_conn_cut(struct fw_conn *conn, enum fw_error error);
+
+/* Answer with a row of the error table instead (only while nothing of the response is sent). */
+void fw_conn_refuse(struct fw_conn *conn, enum fw_error error);
+
+#endif

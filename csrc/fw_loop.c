@@ -1,0 +1,658 @@
+#define _GNU_SOURCE
+#include "fw_loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SLAB_CONNS 64
+/* Connections accepted before others have their turn. */
+#define ACCEPTS_MOST 64
+/* Requests served before the others' sockets and the deadlines are looked at again. */
+#define TAKES_MOST 256
+/* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
+ */
+#define REST_MS 200
+/* A leaving worker gives idle connections so long to send a request that may be under way. */
+#define LEAVE_IDLE_MS 2000
+/* A longer time between two turns is not counted against the connections that the first one left waiting. */
+#define AWAY_MS 50
+/* Free blocks and field arrays that are kept for the next requests. */
+#define KEEP_BLOCKS 256
+
+struct slab {
+    struct slab *next;
+    struct fw_conn conns[SLAB_CONNS];
+};
+
+/* --- lists --- */
+
+static void queue_append(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    struct fw_queue *queue = &loop->queues[kind];
+    assert(conn->queue == FW_QUEUE_NONE);
+    conn->queue = (uint8_t)kind;
+    conn->since_ms = loop->env.clock.now_ms;
+    conn->next = NULL;
+    conn->prev = queue->last;
+    if (queue->last != NULL)
+        queue->last->next = conn;
+    else
+        queue->first = conn;
+    queue->last = conn;
+    queue->count++;
+}
+
+static void queue_prepend(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    struct fw_queue *queue = &loop->queues[kind];
+    assert(conn->queue == FW_QUEUE_NONE);
+    conn->queue = (uint8_t)kind;
+    conn->prev = NULL;
+    conn->next = queue->first;
+    if (queue->first != NULL)
+        queue->first->prev = conn;
+    else
+        queue->last = conn;
+    queue->first = conn;
+    queue->count++;
+}
+
+static void queue_remove(struct fw_loop *loop, struct fw_conn *conn)
+{
+    struct fw_queue *queue = &loop->queues[conn->queue];
+    if (conn->queue == FW_QUEUE_NONE)
+        return;
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        queue->first = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    else
+        queue->last = conn->prev;
+    conn->queue = FW_QUEUE_NONE;
+    queue->count--;
+}
+
+/* --- connections --- */
+
+static bool add_slab(struct fw_loop *loop)
+{
+    struct slab *slab = FW_REALLOC(NULL, sizeof *slab);
+    if (slab == NULL)
+        return false;
+    slab->next = loop->slabs;
+    loop->slabs = slab;
+    for (size_t i = SLAB_CONNS; i-- > 0;) {
+        slab->conns[i].next = loop->free;
+        slab->conns[i].state = FW_CONN_CLOSED;
+        loop->free = &slab->conns[i];
+    }
+    return true;
+}
+
+static void count_connections(struct fw_loop *loop, int change)
+{
+    loop->connections += (uint32_t)change;
+    if (loop->config.slot != NULL)
+        atomic_store_explicit(&loop->config.slot->connections, loop->connections, memory_order_relaxed);
+}
+
+static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
+{
+    queue_remove(loop, conn);
+    /* An event of this turn that is still to be seen to must not find who comes after it in this place. */
+    for (int i = loop->event; i < loop->event_count; i++)
+        if (loop->events[i].who == conn)
+            loop->events[i].who = NULL;
+    fw_conn_close(conn); /* which takes it out of the poller as well: we never duplicate it */
+    conn->next = loop->free;
+    loop->free = conn;
+    count_connections(loop, -1);
+    loop->listen_again_ms = 0;
+}
+
+static bool arm(struct fw_loop *loop, struct fw_conn *conn, bool write)
+{
+    unsigned what = FW_POLL_READ | FW_POLL_EDGE | (write ? FW_POLL_WRITE : 0u);
+    if (conn->polled && conn->polled_write == write)
+        return true;
+    int failed = conn->polled ? fw_poll_change(loop->poll, conn->fd, what, conn)
+                              : fw_poll_add(loop->poll, conn->fd, what, conn);
+    conn->polled = true;
+    conn->polled_write = write;
+    return failed == 0;
+}
+
+static enum fw_queue_kind queue_of(const struct fw_loop *loop, const struct fw_conn *conn,
+                                   enum fw_conn_need need)
+{
+    if (need == FW_NEED_WRITE)
+        return FW_QUEUE_WRITE;
+    switch ((enum fw_conn_state)conn->state) {
+    case FW_CONN_IDLE:
+        return conn->used || loop->leaving ? FW_QUEUE_KEEPALIVE : FW_QUEUE_HEAD;
+    case FW_CONN_HEAD:
+        return FW_QUEUE_HEAD;
+    case FW_CONN_BODY:
+        return FW_QUEUE_BODY;
+    default:
+        return FW_QUEUE_LINGER;
+    }
+}
+
+/* Put the connection where it waits for what it needs. */
+static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need need)
+{
+    switch (need) {
+    case FW_NEED_CLOSE:
+        drop_conn(loop, conn);
+        return;
+    case FW_NEED_SERVE:
+        queue_remove(loop, conn);
+        /* A pipelined request goes first, so that its answer leaves with the one that waits for it: but only
+         * as long as that may wait, or one connection could keep the application from all others. */
+        fw_conn_push_old(conn);
+        if (conn->out_since_ns != 0)
+            queue_prepend(loop, conn, FW_QUEUE_READY);
+        else
+            queue_append(loop, conn, FW_QUEUE_READY);
+        return;
+    case FW_NEED_AGAIN:
+        queue_remove(loop, conn);
+        queue_append(loop, conn, FW_QUEUE_AGAIN);
+        return;
+    case FW_NEED_READ:
+    case FW_NEED_WRITE:
+        break;
+    }
+    if (!arm(loop, conn, need == FW_NEED_WRITE)) {
+        drop_conn(loop, conn);
+        return;
+    }
+    enum fw_queue_kind kind = queue_of(loop, conn, need);
+    /* The head's deadline counts from its beginning, the others from the last byte that moved. */
+    if (conn->queue == kind && (kind == FW_QUEUE_HEAD || !conn->progress))
+        return;
+    queue_remove(loop, conn);
+    queue_append(loop, conn, kind);
+}
+
+/* Let the connection go as far as it can. */
+static void settle(struct fw_loop *loop, struct fw_conn *conn)
+{
+    conn->progress = false;
+    place(loop, conn, fw_conn_step(conn));
+}
+
+/* --- listeners --- */
+
+static void rest(struct fw_loop *loop)
+{
+    for (uint32_t i = 0; i < loop->listener_count; i++)
+        if (loop->listeners[i].polled) {
+            fw_poll_remove(loop->poll, loop->listeners[i].fd);
+            loop->listeners[i].polled = false;
+        }
+    loop->listening = false;
+}
+
+/* The machine has run out of something. The backlog keeps who waits; asking again at once would only burn the
+ * processor. */
+static void rest_after(struct fw_loop *loop, int problem)
+{
+    loop->accept_errno = problem;
+    loop->listen_again_ms = loop->env.clock.now_ms + REST_MS;
+    rest(loop);
+}
+
+static void listen_if_wanted(struct fw_loop *loop)
+{
+    if (loop->listening || loop->leaving || loop->connections >= loop->config.connections ||
+        loop->listen_again_ms > loop->env.clock.now_ms)
+        return;
+    loop->listen_again_ms = 0;
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        struct fw_listener *listener = &loop->listeners[i];
+        if (listener->polled)
+            continue;
+        if (fw_poll_add(loop->poll, listener->fd, FW_POLL_READ | FW_POLL_ONE, listener) != 0) {
+            rest_after(loop, errno);
+            return;
+        }
+        listener->polled = true;
+    }
+    loop->listening = true;
+}
+
+static void note_address(struct fw_conn *conn, const struct sockaddr_storage *address)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    if (address->ss_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+        conn->port = ntohs(v4.sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, address, sizeof v6);
+        conn->port = ntohs(v6.sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) /* people write rules for the IPv4 address */
+            inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
+        else
+            inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    }
+    conn->addr_len = (uint8_t)strlen(text);
+    memcpy(conn->addr, text, conn->addr_len);
+}
+
+/* False: there is nothing more to accept now. */
+static bool accept_one(struct fw_loop *loop, struct fw_listener *listener)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (loop->leaving || loop->connections >= loop->config.connections) {
+        rest(loop);
+        return false;
+    }
+    if (loop->free == NULL && !add_slab(loop)) {
+        errno = ENOMEM;
+    } else {
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            struct fw_conn *conn = loop->free;
+            loop->free = conn->next;
+            fw_conn_open(conn, &loop->env, fd);
+            conn->listener = (uint16_t)(listener - loop->listeners);
+            if (!listener->local)
+                note_address(conn, &address);
+            count_connections(loop, 1);
+            settle(loop, conn);
+            return true;
+        }
+    }
+    switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return false;
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+        return true; /* that one is gone; there may be others */
+    default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
+        rest_after(loop, errno);
+        return false;
+    }
+}
+
+bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local)
+{
+    size_t size = (loop->listener_count + 1) * sizeof *loop->listeners;
+    struct fw_listener *listeners = FW_REALLOC(loop->listeners, size);
+    if (listeners == NULL)
+        return false;
+    loop->listeners = listeners;
+    loop->listeners[loop->listener_count++] = (struct fw_listener){.fd = fd, .local = local};
+    return true;
+}
+
+/* --- leaving --- */
+
+/* Look at the clock. If the application had the stage for long, that is no time in which a client kept us
+ * waiting: those who began to wait in the last turn begin now.                                 */
+static void tell_time(struct fw_loop *loop)
+{
+    uint64_t before = loop->env.clock.now_ms;
+    fw_clock_update(&loop->env.clock);
+    uint64_t now = loop->env.clock.now_ms;
+    if (FW_LIKELY(now - before < AWAY_MS))
+        return;
+    for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++)
+        for (struct fw_conn *conn = loop->queues[kind].last; conn != NULL && conn->since_ms == before;
+             conn = conn->prev)
+            conn->since_ms = now;
+}
+
+static void leave(struct fw_loop *loop, int how)
+{
+    tell_time(loop);
+    if (how == FW_STOP_GRACEFUL)
+        for (uint32_t i = 0; i < loop->listener_count; i++)
+            while (accept_one(loop, &loop->listeners[i]))
+                ;
+    rest(loop);
+    loop->leaving = true;
+    loop->env.closing = true;
+    loop->leave_end_ms = loop->env.clock.now_ms + loop->config.grace_ms;
+    loop->listen_again_ms = 0;
+    /* Who was idle for less than a moment gets the rest of it: its next request may be on its way. New ones
+     * are among them, whatever the keep-alive time is. */
+    struct fw_queue *queue = &loop->queues[FW_QUEUE_KEEPALIVE];
+    if (queue->length_ms > LEAVE_IDLE_MS || queue->length_ms == 0)
+        queue->length_ms = LEAVE_IDLE_MS;
+    struct fw_conn *next;
+    for (struct fw_conn *conn = loop->queues[FW_QUEUE_HEAD].first; conn != NULL; conn = next) {
+        next = conn->next;
+        if (conn->state == FW_CONN_IDLE) {
+            queue_remove(loop, conn);
+            queue_append(loop, conn, FW_QUEUE_KEEPALIVE);
+        }
+    }
+    if (loop->config.slot != NULL)
+        atomic_store_explicit(&loop->config.slot->state, FW_SLOT_LEAVING, memory_order_release);
+}
+
+void fw_loop_wake(struct fw_loop *loop)
+{
+    /* A full pipe means that a wake-up is under way. */
+    ssize_t n = write(loop->wake_write, "", 1);
+    (void)n;
+}
+
+void fw_loop_stop(struct fw_loop *loop, int how)
+{
+    int now = atomic_load(&loop->stop);
+    while (now < how && !atomic_compare_exchange_weak(&loop->stop, &now, how))
+        ;
+    /* at once: the answer that is being made may be the last one of its connection */
+    atomic_store(&loop->env.closing, true);
+    fw_loop_wake(loop);
+}
+
+bool fw_loop_done(const struct fw_loop *loop)
+{
+    if (atomic_load(&loop->stop) == FW_STOP_NOW)
+        return true;
+    return loop->leaving && (loop->connections == 0 || loop->env.clock.now_ms >= loop->leave_end_ms);
+}
+
+/* --- the turn --- */
+
+/* `serving`: what is ready will be served after this wait, and the listeners are minded. */
+static int wait_ms(const struct fw_loop *loop, bool serving)
+{
+    uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
+    if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
+        return 0;
+    for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
+        const struct fw_queue *queue = &loop->queues[kind];
+        if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
+            soonest = queue->first->since_ms + queue->length_ms;
+    }
+    if (loop->leaving && loop->leave_end_ms < soonest)
+        soonest = loop->leave_end_ms;
+    if (serving && loop->listen_again_ms != 0 && loop->listen_again_ms < soonest)
+        soonest = loop->listen_again_ms;
+    if (soonest == UINT64_MAX)
+        return -1;
+    if (soonest <= now)
+        return 0;
+    return soonest - now < INT32_MAX ? (int)(soonest - now) : INT32_MAX;
+}
+
+static void on_wake(struct fw_loop *loop)
+{
+    char bytes[64];
+    while (read(loop->wake_read, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+        ;
+}
+
+static void on_conn(struct fw_loop *loop, struct fw_conn *conn, unsigned what)
+{
+    /* Closed, but a child that the application forked has the socket, too, and so the poller still tells of
+     * it. Where the structure is used again such an event only makes it look in vain. */
+    if (conn->state == FW_CONN_CLOSED)
+        return;
+    if (what & (FW_POLL_READ | FW_POLL_END))
+        conn->readable = true;
+    if (what & FW_POLL_END)
+        conn->at_end = true;
+    if (what & (FW_POLL_WRITE | FW_POLL_END))
+        conn->blocked = false; /* a broken socket says so when it is written to */
+    if (conn->state != FW_CONN_READY && conn->state != FW_CONN_APP)
+        settle(loop, conn);
+}
+
+static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
+{
+    struct fw_listener *listener = event->who;
+    if (event->who == &loop->wake_read) {
+        on_wake(loop);
+    } else if (event->who == &loop->watch) {
+        fw_poll_remove(loop->poll, loop->watch);
+        fw_loop_stop(loop, FW_STOP_GRACEFUL);
+    } else if (listener >= loop->listeners && listener < loop->listeners + loop->listener_count) {
+        for (int i = 0; i < ACCEPTS_MOST && accept_one(loop, listener); i++)
+            ;
+    } else if (event->who != NULL) {
+        on_conn(loop, event->who, event->what);
+    }
+}
+
+/* A connection's time is over, if it is: what it waits for may have come while this process did something
+ * else, and its event may not have been seen yet. */
+static void expire_one(struct fw_loop *loop, struct fw_conn *conn)
+{
+    uint8_t state = conn->state;
+    conn->progress = false;
+    if (state != FW_CONN_APP) {
+        conn->readable = true;
+        conn->blocked = false;
+        enum fw_conn_need need = fw_conn_step(conn);
+        bool moved = state == FW_CONN_HEAD ? conn->state != FW_CONN_HEAD : conn->progress;
+        if (moved || (need != FW_NEED_READ && need != FW_NEED_WRITE)) {
+            place(loop, conn, need);
+            return;
+        }
+    }
+    fw_conn_expire(conn);
+    if (state != FW_CONN_APP) /* whose thread looks at conn->error itself */
+        settle(loop, conn);
+}
+
+static void expire(struct fw_loop *loop)
+{
+    uint64_t now = loop->env.clock.now_ms;
+    for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
+        struct fw_queue *queue = &loop->queues[kind];
+        while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now) {
+            struct fw_conn *conn = queue->first;
+            queue_remove(loop, conn);
+            expire_one(loop, conn);
+        }
+    }
+}
+
+/* Connections that had more to read than their share of an earlier turn. */
+static void go_on(struct fw_loop *loop)
+{
+    for (uint32_t n = loop->queues[FW_QUEUE_AGAIN].count; n > 0; n--) {
+        struct fw_conn *conn = loop->queues[FW_QUEUE_AGAIN].first;
+        queue_remove(loop, conn);
+        settle(loop, conn);
+    }
+}
+
+static void wait_for_events(struct fw_loop *loop, bool serving)
+{
+    assert(loop->event == loop->event_count);
+    tell_time(loop);
+    int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
+    if (timeout != 0)
+        fw_clock_update(&loop->env.clock);
+    loop->event = 0;
+    loop->event_count = n > 0 ? n : 0;
+}
+
+static void see_to_event(struct fw_loop *loop)
+{
+    struct fw_poll_event event = loop->events[loop->event++];
+    on_event(loop, &event);
+}
+
+static void leave_if_told(struct fw_loop *loop)
+{
+    int stop = atomic_load_explicit(&loop->stop, memory_order_acquire);
+    if (stop != FW_STOP_NO && !loop->leaving)
+        leave(loop, stop);
+}
+
+void fw_loop_step(struct fw_loop *loop)
+{
+    while (loop->event < loop->event_count) /* the last turn ended before its time */
+        see_to_event(loop);
+    leave_if_told(loop);
+    if (fw_loop_done(loop))
+        return;
+    listen_if_wanted(loop);
+    wait_for_events(loop, true);
+    go_on(loop);
+    expire(loop);
+    loop->budget = TAKES_MOST;
+}
+
+struct fw_conn *fw_loop_take(struct fw_loop *loop)
+{
+    if (loop->budget == 0)
+        return NULL;
+    while (loop->queues[FW_QUEUE_READY].first == NULL) {
+        if (loop->event == loop->event_count)
+            return NULL;
+        see_to_event(loop);
+    }
+    struct fw_conn *conn = loop->queues[FW_QUEUE_READY].first;
+    loop->budget--;
+    queue_remove(loop, conn);
+    fw_conn_serve(conn);
+    if (loop->config.slot != NULL)
+        fw_slot_enter(loop->config.slot);
+    return conn;
+}
+
+void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state != FW_CONN_APP);
+    loop->requests++;
+    if (loop->config.slot != NULL) {
+        fw_slot_leave(loop->config.slot);
+        fw_slot_count(&loop->config.slot->requests);
+    }
+    if (FW_UNLIKELY(loop->requests == loop->config.max_requests))
+        fw_loop_stop(loop, FW_STOP_RECYCLE);
+    settle(loop, conn);
+}
+
+bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    if (fw_loop_done(loop) && conn->error == FW_OK)
+        conn->error = FW_E_STOPPING;
+    (void)fw_conn_push(conn);
+    if (conn->error != FW_OK || !fw_conn_full(conn)) {
+        queue_remove(loop, conn);
+        return false;
+    }
+    if (!arm(loop, conn, true)) {
+        conn->error = FW_E_NO_MEMORY;
+        return true;
+    }
+    if (conn->queue == FW_QUEUE_NONE || conn->progress) {
+        queue_remove(loop, conn);
+        queue_append(loop, conn, FW_QUEUE_WRITE);
+    }
+    conn->progress = false;
+    rest(loop);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    wait_for_events(loop, false);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    go_on(loop);
+    expire(loop);
+    if (loop->config.slot != NULL) { /* waiting for a client is not being stuck */
+        fw_slot_leave(loop->config.slot);
+        fw_slot_enter(loop->config.slot);
+    }
+    return true;
+}
+
+/* --- beginning and end --- */
+
+bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
+{
+    memset(loop, 0, sizeof *loop);
+    loop->config = *config;
+    loop->watch = -1;
+    loop->env.limits = config->limits;
+    loop->env.timeouts = config->timeouts;
+    loop->env.body_memory = config->body_memory;
+    loop->env.queue_mark = config->queue_mark;
+    loop->env.tmpdir = config->tmpdir;
+    loop->env.server = config->server;
+    loop->env.server_len = strlen(config->server);
+    loop->queues[FW_QUEUE_HEAD].length_ms = config->timeouts.head_ms;
+    loop->queues[FW_QUEUE_BODY].length_ms = config->timeouts.body_ms;
+    loop->queues[FW_QUEUE_KEEPALIVE].length_ms = config->timeouts.keepalive_ms;
+    loop->queues[FW_QUEUE_WRITE].length_ms = config->timeouts.write_ms;
+    loop->queues[FW_QUEUE_LINGER].length_ms = config->timeouts.linger_ms;
+    fw_pool_init(&loop->env.blocks, FW_BUF_BLOCK, KEEP_BLOCKS);
+    fw_pool_init(&loop->env.fields, config->limits.fields * sizeof(struct fw_field), KEEP_BLOCKS);
+    fw_clock_update(&loop->env.clock);
+
+    int wake[2];
+    if (pipe2(wake, O_NONBLOCK | O_CLOEXEC) != 0)
+        return false;
+    loop->wake_read = wake[0];
+    loop->wake_write = wake[1];
+    loop->poll = fw_poll_open();
+    if (loop->poll < 0 || fw_poll_add(loop->poll, loop->wake_read, FW_POLL_READ, &loop->wake_read) != 0) {
+        int problem = errno;
+        fw_loop_drop(loop);
+        errno = problem;
+        return false;
+    }
+    return true;
+}
+
+bool fw_loop_watch(struct fw_loop *loop, int fd)
+{
+    loop->watch = fd;
+    return fw_poll_add(loop->poll, fd, FW_POLL_READ, &loop->watch) == 0;
+}
+
+void fw_loop_drop(struct fw_loop *loop)
+{
+    struct slab *slab = loop->slabs;
+    while (slab != NULL) {
+        struct slab *next = slab->next;
+        for (size_t i = 0; i < SLAB_CONNS; i++)
+            if (slab->conns[i].state != FW_CONN_CLOSED)
+                fw_conn_close(&slab->conns[i]);
+        FW_FREE(slab);
+        slab = next;
+    }
+    fw_pool_drop(&loop->env.blocks);
+    fw_pool_drop(&loop->env.fields);
+    FW_FREE(loop->listeners);
+    if (loop->poll >= 0)
+        close(loop->poll);
+    close(loop->wake_read);
+    close(loop->wake_write);
+    memset(loop, 0, sizeof *loop);
+    loop->poll = loop->wake_read = loop->wake_write = loop->watch = -1;
+}

@@ -1,0 +1,130 @@
+/* fw_loop: one worker's connections: accept, wait, deadlines, and who is ready to be served.
+ *
+ * One thread at a time holds the loop: the baton. A turn is
+ *
+ *     fw_loop_step()                wait; deadlines; what was left over from earlier turns
+ *     fw_loop_take()  -> conn       read, parse, refuse, flush, socket by socket, until there is a whole
+ *                                   request, now in state APP: the holder serves it
+ *     fw_loop_give(conn)            the response is written (or given up): sent, and back to the loop
+ *     fw_loop_take()  ...           NULL: the turn is over
+ *
+ * Each connection is read, served and written before the next one is touched: its request, its answer and the
+ * buffers for them, the same ones every time, are then still in the processor's first cache.
+ *
+ * A connection is in one place at a time: in the list of the one deadline it waits under, in the ready
+ * list, in the again list, or (state APP) in the hands of the thread that took it. Each deadline has one
+ * length, so its list is in order of expiry by itself: O(1) to move, O(expired) to expire.
+ *
+ * All functions but fw_loop_stop() and fw_loop_wake() are for the holder of the baton only.    */
+#ifndef FW_LOOP_H
+#define FW_LOOP_H
+
+#include "fw_board.h"
+#include "fw_conn.h"
+#include "fw_poll.h"
+
+enum fw_queue_kind {
+    FW_QUEUE_NONE,
+    FW_QUEUE_HEAD,
+    FW_QUEUE_BODY,
+    FW_QUEUE_KEEPALIVE,
+    FW_QUEUE_WRITE,
+    FW_QUEUE_LINGER,
+    FW_QUEUE_TIMED, /* the kinds above it have a deadline */
+    FW_QUEUE_AGAIN = FW_QUEUE_TIMED,
+    FW_QUEUE_READY,
+    FW_QUEUE_COUNT,
+};
+
+struct fw_queue {
+    struct fw_conn *first, *last;
+    uint32_t count;
+    uint32_t length_ms;
+};
+
+struct fw_listener {
+    int fd;
+    bool polled;
+    bool local; /* a unix socket */
+};
+
+enum fw_stop {
+    FW_STOP_NO,
+    FW_STOP_RECYCLE,  /* no new connections; siblings take the backlog; finish what is open */
+    FW_STOP_GRACEFUL, /* the same, but the backlog is served first */
+    FW_STOP_NOW,
+};
+
+struct fw_loop_config {
+    struct fw_limits limits;
+    struct fw_timeouts timeouts;
+    size_t body_memory;
+    size_t queue_mark;
+    uint32_t connections;  /* at most so many at once; over it the listeners rest */
+    uint32_t grace_ms;     /* how long leaving may take */
+    uint64_t max_requests; /* recycle after so many; 0: never */
+    const char *tmpdir;    /* both strings must outlive the loop */
+    const char *server;    /* "Server: name\r\n" */
+    struct fw_slot *slot;  /* of the board; may be NULL */
+};
+
+struct fw_loop {
+    struct fw_conn_env env;
+    struct fw_loop_config config;
+    /* poller */
+    int poll;
+    struct fw_poll_event events[FW_POLL_BATCH]; /* of this turn; those from `event` on are still to be seen to */
+    int event, event_count;
+    uint32_t budget;           /* requests that this turn may still take */
+    int wake_read, wake_write; /* a byte written to the second ends the wait */
+    int watch;                 /* -1, or: when it becomes readable the loop stops gracefully */
+    /* listeners */
+    struct fw_listener *listeners;
+    uint32_t listener_count;
+    bool listening;           /* they are in the poller */
+    uint64_t listen_again_ms; /* they rest until then, after accept ran out of something; 0: no such rest */
+    int accept_errno;         /* why; the caller logs it and sets it to 0 */
+    /* connections */
+    struct fw_queue queues[FW_QUEUE_COUNT];
+    struct fw_conn *free;
+    void *slabs;
+    uint32_t connections;
+    /* leaving */
+    _Atomic int stop; /* enum fw_stop, only ever raised */
+    bool leaving;
+    uint64_t leave_end_ms;
+    uint64_t requests; /* given back */
+};
+
+/* False with errno: no memory or no descriptor; nothing is left behind. */
+bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config);
+/* Closes every connection; listeners stay open (they are the caller's). */
+void fw_loop_drop(struct fw_loop *loop);
+
+/* A bound, listening, non-blocking socket; stays the caller's. Its index is the number of calls before. */
+bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local);
+bool fw_loop_watch(struct fw_loop *loop, int fd);
+
+/* Begin a turn: waits at most until something is ready, a deadline passes, or fw_loop_wake(). */
+void fw_loop_step(struct fw_loop *loop);
+
+/* The turn's next whole request, now in state APP; NULL when there is no more. */
+struct fw_conn *fw_loop_take(struct fw_loop *loop);
+
+/* After fw_conn_answered(), fw_conn_cut() or fw_conn_refuse(). */
+void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn);
+
+/* The client of `conn` (state APP) takes its answer slower than it is made. Waits one turn for room, within
+ * the write deadline, serving the sockets of all others meanwhile (but calling nobody's application, and
+ * accepting nothing but what a graceful stop takes along). False: there is room again, or conn->error says why
+ * there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
+bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
+
+/* From a signal handler or another thread: be done (enum fw_stop). Wakes the loop. */
+void fw_loop_stop(struct fw_loop *loop, int how);
+void fw_loop_wake(struct fw_loop *loop);
+
+/* Nothing is left to do, or no time. */
+bool fw_loop_done(const struct fw_loop *loop);
+
+#endif

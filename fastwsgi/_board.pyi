@@ -1,0 +1,45 @@
+"""The board: a page shared by all processes of one server, with one slot a worker.
+
+The arbiter makes it before it forks and sets BOOTING and the pid; the worker's loop sets SERVING when it runs
+and LEAVING when it drains, and counts; anybody reads. There are no locks: each number is written whole.
+"""
+
+from typing import NamedTuple
+
+FREE: int
+"""No worker has the slot."""
+BOOTING: int
+"""Forked; loading the application."""
+SERVING: int
+"""Its loop runs."""
+LEAVING: int
+"""Finishes what it has, takes nothing new."""
+
+class Slot(NamedTuple):
+    """What a slot said at one moment."""
+
+    pid: int
+    state: int
+    turn: int
+    """Calls of the application begun and ended: odd while inside one."""
+    requests: int
+    """Answered by the application."""
+    refused: int
+    """Answered or closed without the application."""
+    connections: int
+    """Open now."""
+
+class Board:
+    """A board of `count` free slots. ValueError: none asked for; MemoryError: no memory for it.
+
+    Slots are numbered from 0; any other number is an IndexError.
+    """
+
+    def __init__(self, count: int) -> None: ...
+    @property
+    def count(self) -> int: ...
+    def read(self, slot: int) -> Slot: ...
+    def set_state(self, slot: int, state: int) -> None: ...
+    def set_pid(self, slot: int, pid: int) -> None: ...
+    def clear(self, slot: int) -> None:
+        """Back to FREE, all numbers 0."""

@@ -1,0 +1,67 @@
+"""The board: a page shared by all processes of one server, with one slot a worker.
+
+What the numbers mean, and who writes which, is said in csrc/fw_board.h; `_board.pyi` documents this module.
+"""
+
+from collections import namedtuple
+
+from libc.stdint cimport uint32_t
+
+from fastwsgi.c_board cimport (
+    FW_SLOT_BOOTING,
+    FW_SLOT_FREE,
+    FW_SLOT_LEAVING,
+    FW_SLOT_SERVING,
+    fw_board_create,
+    fw_board_destroy,
+    fw_slot,
+    fw_slot_clear,
+)
+
+FREE = int(FW_SLOT_FREE)
+BOOTING = int(FW_SLOT_BOOTING)
+SERVING = int(FW_SLOT_SERVING)
+LEAVING = int(FW_SLOT_LEAVING)
+
+Slot = namedtuple("Slot", "pid state turn requests refused connections")
+
+
+cdef class Board:
+    """Owns the shared mapping. Forked children inherit it; it goes when the last process lets go of it."""
+
+    def __cinit__(self, uint32_t count):
+        if count == 0:
+            raise ValueError("a board has at least one slot")
+        self.board = fw_board_create(count)
+        if self.board is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        fw_board_destroy(self.board)
+
+    cdef fw_slot *slot_address(self, uint32_t slot) except NULL:
+        """The slot itself. Borrowed: valid as long as this board is."""
+        if slot >= self.board.count:
+            raise IndexError(f"slot {slot} of a board of {self.board.count}")
+        return &self.board.slots[slot]
+
+    @property
+    def count(self):
+        return self.board.count
+
+    def read(self, uint32_t slot):
+        cdef fw_slot *source = self.slot_address(slot)
+        return Slot(
+            source.pid, source.state, source.turn, source.requests, source.refused, source.connections
+        )
+
+    def set_state(self, uint32_t slot, uint32_t state):
+        if state > FW_SLOT_LEAVING:
+            raise ValueError(f"{state} is not the state of a slot")
+        self.slot_address(slot).state = state
+
+    def set_pid(self, uint32_t slot, uint32_t pid):
+        self.slot_address(slot).pid = pid
+
+    def clear(self, uint32_t slot):
+        fw_slot_clear(self.slot_address(slot))

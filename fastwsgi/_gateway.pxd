@@ -1,0 +1,53 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t
+
+from fastwsgi._environ cimport Environ
+from fastwsgi._input cimport Input
+from fastwsgi.c_server cimport fw_conn, fw_loop, fw_monitor
+
+cdef enum:
+    # Slots for names of response headers: a power of two.
+    NAME_SLOTS = 64
+
+cdef class Gateway:
+    cdef fw_loop *loop
+    cdef fw_monitor *monitor
+    cdef object application
+    cdef object log
+    cdef Environ environ
+    cdef bint access_log
+    cdef bint warned_dropped
+    cdef Exchange spare
+    cdef PyObject *names[NAME_SLOTS]
+    cdef uint8_t name_ids[NAME_SLOTS]
+
+    cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1
+    cdef int serve(self, fw_conn *conn) except -1
+    cdef int failed(self, Exchange exchange, error) except -1
+
+cdef class Exchange:
+    cdef Gateway gateway
+    cdef fw_conn *conn
+    cdef object bound_start
+    cdef object bound_write
+    cdef object status
+    cdef object headers
+    cdef Input body
+
+    cdef int take_fields(self, list headers) except -1
+    cdef int begin(self, long long known) except -1
+    cdef int put(self, bytes block) except -1
+    cdef int respond(self, result) except -1
+    cdef int respond_blocks(self, blocks) except -1
+    cdef int respond_iterable(self, result) except -1
+    cdef bint respond_file(self, FileWrapper wrapper) except -1
+    cdef int wait_room(self) except -1
+    cdef void offer(self) noexcept
+    cdef void reclaim(self) noexcept
+    cdef int finish(self) except -1
+    cdef int end(self) except -1
+
+cdef class FileWrapper:
+    cdef readonly object filelike
+    cdef readonly Py_ssize_t blksize
+    cdef object read

@@ -1,0 +1,462 @@
+# cython: binding=False
+"""PEP 3333: between a request that the core has taken in whole and a WSGI application.
+
+Rooms 8, 9 and 12 of a request: the environ is made, the application called, what it gives is handed to the
+core, everything is let go. No byte is judged here: the core has parsed and checked the request, and checks what
+the application hands over.
+
+Who owns what: the connection (`fw_conn`) belongs to the thread that serves it while it is in state APP. An
+`Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL and using them raises.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_CheckExact
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_SIZE
+from libc.stddef cimport size_t
+from libc.stdint cimport uint8_t, uint64_t
+
+from fastwsgi._environ cimport text
+from fastwsgi.c_server cimport *
+
+import io
+import os
+import stat
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+    void *PyUnicode_1BYTE_DATA(PyObject *o)
+    int PyUnicode_KIND(object o)
+    int PyUnicode_1BYTE_KIND
+    bint PyUnicode_Check(object o)
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *o)
+    object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *kwnames)
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    PyObject *PyTuple_GET_ITEM(object t, Py_ssize_t index)
+    PyObject *PyIter_Next(object iterator) except? NULL
+
+
+class ClientGone(ConnectionError):
+    """Raised into an application by its write(): nobody is there to read what it writes."""
+
+
+cdef str error_text(fw_error error):
+    return fw_error_text(error).decode("ascii")
+
+
+cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
+    """The bytes of a native string (PEP 3333: str whose code points are all below 256). Borrowed from it."""
+    if not PyUnicode_Check(value):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    if PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
+        raise ValueError(f"{what} has a character that is not in latin-1")
+    len[0] = PyUnicode_GET_LENGTH(<PyObject *>value)
+    return <const char *>PyUnicode_1BYTE_DATA(<PyObject *>value)
+
+
+cdef class FileWrapper:
+    """wsgi.file_wrapper: a file-like object as an iterable of blocks of `blksize` bytes.
+
+    Returned by the application itself, a real file goes out by sendfile from where it stands.
+    """
+
+    def __init__(self, filelike, Py_ssize_t blksize=8192):
+        self.filelike = filelike
+        self.blksize = blksize
+        self.read = filelike.read
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        block = self.read(self.blksize)
+        if not block:
+            raise StopIteration
+        return block
+
+    def __getitem__(self, index):
+        """The old sequence protocol, which some middleware still uses to iterate."""
+        block = self.read(self.blksize)
+        if not block:
+            raise IndexError(index)
+        return block
+
+    def close(self):
+        close = getattr(self.filelike, "close", None)
+        if close is not None:
+            close()
+
+
+def _real_file(filelike):
+    """The descriptor, position and size of the plain regular file that read() would read from, or None.
+
+    A fileno() proves nothing: GzipFile has one, and it is that of the compressed bytes. What counts is whose
+    read() it is: django.core.files.File and the files of tempfile hand out that of the file they wrap.
+    """
+    read = filelike.read
+    inner = getattr(getattr(read, "__wrapped__", read), "__self__", None)
+    if type(inner) in (io.BufferedReader, io.BufferedRandom):
+        raw = inner.raw
+    else:
+        raw = inner
+    if type(raw) is not io.FileIO:
+        return None
+    try:
+        descriptor = inner.fileno()
+        status = os.fstat(descriptor)
+        position = inner.tell()
+    except (OSError, ValueError):
+        return None
+    # Files of no size, as in /proc, may have content all the same.
+    if not stat.S_ISREG(status.st_mode) or status.st_size <= position:
+        return None
+    return descriptor, position, status.st_size
+
+
+cdef class Exchange:
+    """One request being answered; used again for the next. Applications call its two bound methods."""
+
+    def __cinit__(self, Gateway gateway not None):
+        self.gateway = gateway
+        self.bound_start = self.start_response
+        self.bound_write = self.write
+
+    def start_response(self, status, headers, exc_info=None):
+        """PEP 3333: begin the response; the returned write() sends a block at once.
+
+        Raises ValueError or TypeError for a status or header that must not be sent, AssertionError for a second
+        call without exc_info, and exc_info itself where the head is out already.
+        """
+        cdef fw_conn *conn = self.conn
+        cdef fw_error error
+        cdef Py_ssize_t len
+        cdef const char *data
+        if conn is NULL:
+            raise RuntimeError("start_response was called after its request had ended")
+        self.reclaim()
+        if exc_info is not None:
+            try:
+                if conn.resp.stage >= FW_RESP_BODY:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif conn.resp.stage != FW_RESP_NONE:
+            raise AssertionError("start_response was called a second time without exc_info")
+        if not PyList_CheckExact(headers):
+            headers = list(headers)
+        data = latin1(status, "status", &len)
+        error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
+        if error != FW_OK:
+            raise ValueError(f"{error_text(error)}: {status!r}")
+        try:
+            self.take_fields(<list>headers)
+        except:
+            fw_resp_discard(&conn.resp, &conn.out)
+            raise
+        if self.gateway.access_log:
+            self.status = status
+            self.headers = headers
+        # the answers to earlier requests need not wait for this one's body
+        self.offer()
+        return self.bound_write
+
+    cdef int take_fields(self, list headers) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef fw_error error
+        cdef int id
+        for field in headers:
+            if not PyTuple_CheckExact(field) or PyTuple_GET_SIZE(field) != 2:
+                name, value = field # PEP 3333 asks for tuples; any pair will do
+                field = (name, value)
+            id = self.gateway.name_id(<object>PyTuple_GET_ITEM(field, 0), &name_data, &name_len)
+            value_data = latin1(<object>PyTuple_GET_ITEM(field, 1), "header value", &value_len)
+            error = fw_resp_named_field(
+                &conn.resp, &conn.out, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+                value_data, <size_t>value_len,
+            )
+            if error != FW_OK:
+                # never the value: it may be what an attacker wants to see in a log
+                raise ValueError(f"{error_text(error)}: {<object>PyTuple_GET_ITEM(field, 0)!r}")
+        return 0
+
+    def write(self, block):
+        """PEP 3333: send a block of the body now. Raises ClientGone where nobody reads it."""
+        if self.conn is NULL:
+            raise RuntimeError("write was called after its request had ended")
+        if not isinstance(block, bytes):
+            raise TypeError(f"write() takes bytes, not {type(block).__name__}")
+        self.reclaim()
+        self.begin(-1)
+        self.put(block)
+        fw_conn_push(self.conn)
+        if self.conn.error != FW_OK:
+            raise ClientGone("the client has closed the connection")
+
+    cdef void offer(self) noexcept:
+        """The application is about to have the thread: what waits to be sent must not wait for it."""
+        if fw_conn_waits(self.conn):
+            fw_monitor_offer(self.gateway.monitor, self.conn)
+
+    cdef void reclaim(self) noexcept:
+        """The application has given the thread back: the output is ours again."""
+        fw_monitor_reclaim(self.gateway.monitor)
+
+    cdef int begin(self, long long known) except -1:
+        """Finish the head, if that was not done. `known`: length of the whole body, or -1."""
+        cdef fw_conn *conn = self.conn
+        if conn.resp.stage >= FW_RESP_BODY:
+            return 0
+        if conn.resp.stage == FW_RESP_NONE:
+            raise AssertionError("the application gave a body before it called start_response")
+        if fw_conn_begin(conn, known) != FW_OK:
+            raise MemoryError
+        return 0
+
+    cdef int put(self, bytes block) except -1:
+        cdef fw_conn *conn = self.conn
+        # Not afterwards: what a client has still to take of the last block keeps nobody.
+        if fw_conn_full(conn):
+            self.wait_room()
+        fw_conn_write(conn, PyBytes_AS_STRING(block), <size_t>PyBytes_GET_SIZE(block))
+        return 0
+
+    cdef int wait_room(self) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef fw_loop *loop = self.gateway.loop
+        cdef bint more = True
+        while more:
+            with nogil:
+                more = fw_loop_wait_room(loop, conn)
+            PyErr_CheckSignals()
+            if loop.stop == FW_STOP_NOW and conn.error == FW_OK:
+                conn.error = FW_E_PEER_RESET
+        return 0
+
+    cdef int respond(self, result) except -1:
+        cdef bint done
+        self.reclaim()
+        if PyList_CheckExact(result) or PyTuple_CheckExact(result):
+            self.respond_blocks(result)
+            return self.finish()
+        try:
+            done = False
+            if type(result) is FileWrapper:
+                done = self.respond_file(<FileWrapper>result)
+            if not done:
+                self.respond_iterable(result)
+            self.finish()
+            # what close() does, perhaps slowly, is not the client's concern
+            fw_conn_push(self.conn)
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+        return 0
+
+    cdef int finish(self) except -1:
+        cdef fw_conn *conn = self.conn
+        if fw_resp_finish(&conn.resp, &conn.out, &conn.env.blocks) != FW_OK:
+            raise MemoryError
+        if fw_resp_is_short(&conn.resp) and conn.error == FW_OK:
+            self.gateway.log.error(
+                "Response to %s is %d bytes short of its Content-Length; the connection is closed",
+                text(fw_conn_request(conn) + conn.parser.head.target.off, conn.parser.head.target.len, True),
+                conn.resp.length - conn.resp.sent,
+            )
+        return 0
+
+    cdef int end(self) except -1:
+        """The connection's buffers are no longer this request's."""
+        self.reclaim()
+        if self.body is not None:
+            self.body.conn = NULL
+            self.body = None
+        self.conn = NULL
+        self.status = self.headers = None
+        return 0
+
+    cdef int respond_blocks(self, blocks) except -1:
+        """A list or tuple: everything is known before anything is sent, so the length is as well."""
+        cdef long long total = 0
+        for block in blocks:
+            if not isinstance(block, bytes):
+                raise TypeError(f"a response body is made of bytes, not of {type(block).__name__}")
+            total += PyBytes_GET_SIZE(block)
+        self.begin(total)
+        for block in blocks:
+            self.put(<bytes>block)
+        return 0
+
+    cdef int respond_iterable(self, result) except -1:
+        """Blocks that come quickly leave together; the monitor sends those whose successor takes its time."""
+        cdef fw_conn *conn = self.conn
+        cdef object block, blocks = iter(result)
+        while True:
+            self.offer()
+            block = next_of(blocks)
+            self.reclaim()
+            if block is None:
+                break
+            if not isinstance(block, bytes):
+                raise TypeError(f"a response body is made of bytes, not of {type(block).__name__}")
+            if PyBytes_GET_SIZE(block) == 0:
+                continue
+            if conn.resp.stage == FW_RESP_BODY and nothing_missing(conn):
+                # PEP 3333: stop when enough was sent; but the application had its chance to end by itself
+                break
+            self.begin(-1)
+            self.put(<bytes>block)
+            if conn.error != FW_OK:
+                break
+        self.begin(0)
+        return 0
+
+    cdef bint respond_file(self, FileWrapper wrapper) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef uint64_t length
+        if conn.resp.stage != FW_RESP_HEAD:
+            return False
+        found = _real_file(wrapper.filelike)
+        if found is None:
+            return False
+        descriptor, position, size = found
+        self.begin(size - position)
+        length = size - position
+        fw_conn_sendfile(conn, descriptor, position, length)
+        return True
+
+
+cdef inline object next_of(iterator):
+    """The next item, or None at the end. An item that is None is not bytes, and so an error."""
+    cdef PyObject *item = PyIter_Next(iterator)
+    if item is NULL:
+        return None
+    result = <object>item
+    Py_DECREF(result)
+    if result is None:
+        raise TypeError("a response body is made of bytes, not of NoneType")
+    return result
+
+
+cdef inline bint nothing_missing(const fw_conn *conn) noexcept:
+    """Would no further byte of the body be let through?"""
+    if conn.resp.framing == FW_RESP_EMPTY:
+        return True
+    return conn.resp.framing == FW_RESP_LENGTH and conn.resp.sent >= conn.resp.length
+
+
+cdef class Gateway:
+    """What the requests of one worker share: the application, its environs, the log."""
+
+    def __init__(self, application, log, Environ environ not None, bint access_log):
+        self.application = application
+        self.log = log
+        self.environ = environ
+        self.access_log = access_log
+
+    def __dealloc__(self):
+        for i in range(NAME_SLOTS):
+            Py_XDECREF(self.names[i])
+
+    cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1:
+        """The id of a header's name. Applications give the same str objects again and again."""
+        cdef size_t slot = (<size_t><PyObject *>name >> 4) & (NAME_SLOTS - 1)
+        cdef int id
+        if self.names[slot] == <PyObject *>name: # which is held, so it is no other object at the same address
+            data[0] = <const char *>PyUnicode_1BYTE_DATA(<PyObject *>name)
+            len[0] = PyUnicode_GET_LENGTH(<PyObject *>name)
+            return self.name_ids[slot]
+        data[0] = latin1(name, "header name", len)
+        id = fw_resp_name(data[0], <size_t>len[0])
+        if id < 0:
+            raise ValueError(f"{error_text(<fw_error>-id)}: {name!r}")
+        if type(name) is str and len[0] <= 64:
+            Py_INCREF(name)
+            Py_XDECREF(self.names[slot])
+            self.names[slot] = <PyObject *>name
+            self.name_ids[slot] = <uint8_t>id
+        return id
+
+    cdef int serve(self, fw_conn *conn) except -1:
+        """Answer the request of `conn` (state APP). What goes wrong in the application is logged and answered."""
+        cdef Exchange exchange = self.spare
+        cdef PyObject *args[3]
+        cdef dict environ = None
+        cdef uint64_t began = 0
+        if exchange is None:
+            exchange = Exchange(self)
+        self.spare = None
+        exchange.conn = conn
+        if self.access_log:
+            began = fw_clock_ns()
+        try:
+            environ = self.environ.make(conn)
+            if conn.parser.framing.kind != FW_BODY_NONE:
+                exchange.body = self.environ.add_body(environ, conn)
+            exchange.offer()
+            args[0] = NULL
+            args[1] = <PyObject *>environ
+            args[2] = <PyObject *>exchange.bound_start
+            exchange.respond(
+                PyObject_Vectorcall(self.application, &args[1], 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
+            )
+            if conn.resp.dropped and not self.warned_dropped:
+                self.warn_dropped(environ)
+            fw_conn_answered(conn)
+        except BaseException as error:
+            self.failed(exchange, error)
+        if self.access_log:
+            self.log_access(exchange, environ, fw_clock_ns() - began)
+        exchange.end()
+        # Somebody who kept start_response or write must not reach the next request with it.
+        if (
+            Py_REFCNT(<PyObject *>exchange.bound_start) == 1
+            and Py_REFCNT(<PyObject *>exchange.bound_write) == 1
+            and Py_REFCNT(<PyObject *>exchange) == 3
+        ):
+            self.spare = exchange
+        return 0
+
+    cdef int failed(self, Exchange exchange, error) except -1:
+        """The application, or its iterable, has raised `error`. One that calls sys.exit() ends its request, not the
+        worker that others rely on.
+        """
+        cdef fw_conn *conn = exchange.conn
+        cdef fw_head *head = &conn.parser.head
+        cdef fw_error lost
+        exchange.reclaim()
+        lost = <fw_error>conn.error
+        target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
+        if lost != FW_OK:
+            fw_conn_cut(conn, lost)
+        elif conn.resp.stage == FW_RESP_DONE:
+            fw_conn_answered(conn) # only its close() has failed
+        elif conn.resp.stage == FW_RESP_BODY:
+            fw_conn_cut(conn, FW_E_APP_FAILED)
+        else:
+            fw_conn_refuse(conn, FW_E_APP_FAILED)
+            exchange.status = exchange.headers = None
+        if lost != FW_OK and isinstance(error, OSError):
+            self.log.debug("Client left while %s was answered: %r", target, error)
+        else:
+            self.log.exception("Error handling request %s", target)
+        return 0
+
+    def warn_dropped(self, environ):
+        self.warned_dropped = True
+        self.log.warning(
+            "A hop-by-hop header of the response to %s was dropped: the connection is the server's matter"
+            " (PEP 3333; said once)", environ["RAW_URI"],
+        )
+
+    def log_access(self, Exchange exchange, environ, uint64_t duration_ns):
+        if environ is not None:
+            self.log.access(
+                environ, exchange.status or "500 Internal Server Error", exchange.conn.resp.sent,
+                exchange.headers or [], duration_ns,
+            )

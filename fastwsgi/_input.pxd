@@ -1,0 +1,10 @@
+from libc.stdint cimport uint64_t
+
+from fastwsgi.c_server cimport fw_conn
+
+cdef class Input:
+    cdef fw_conn *conn
+    cdef uint64_t pos
+    cdef uint64_t length
+
+    cdef bytes take(self, uint64_t len)

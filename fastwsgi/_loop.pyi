@@ -1,0 +1,92 @@
+"""A worker's turn: step the core's loop without the GIL, serve with it what has become ready."""
+
+import socket
+from collections.abc import Sequence
+from typing import Protocol, TextIO
+from wsgiref.types import WSGIApplication
+
+from fastwsgi._board import Board
+
+BODY_MEMORY: int
+"""Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
+QUEUE_MARK: int
+"""Bytes of unsent output of one connection past which the application waits for its client."""
+
+class Log(Protocol):
+    """What a loop tells. All of it is called from the thread that runs the loop."""
+
+    def exception(self, msg: str, *args: object) -> None: ...
+    def error(self, msg: str, *args: object) -> None: ...
+    def warning(self, msg: str, *args: object) -> None: ...
+    def debug(self, msg: str, *args: object) -> None: ...
+    def access(
+        self,
+        environ: dict[str, object],
+        status: str,
+        sent: int,
+        headers: list[tuple[str, str]],
+        duration_ns: int,
+    ) -> None:
+        """A request was answered: `sent` bytes of body were let through. Only with access_log."""
+
+    def refused(self, remote_addr: str, status: int, reason: str, request_line: str) -> None:
+        """A request was refused or given up before the application was called. `status` is 0 where the
+        connection was closed without an answer; `request_line` is what the client sent, raw as latin-1."""
+
+    def flush(self) -> None:
+        """The loop is about to wait: write what was kept for writing together. Only with access_log."""
+
+class Loop:
+    """Serves a WSGI application on listening sockets, in one thread.
+
+    The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
+    "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection is
+    used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the loop
+    stops gracefully. `script_name` is the path that the application is mounted below.
+
+    Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        listeners: Sequence[socket.socket],
+        log: Log,
+        *,
+        board: Board | None = None,
+        slot: int = 0,
+        multiprocess: bool = False,
+        multithread: bool = False,
+        keepalive: float = 75,
+        head_timeout: float = 30,
+        body_timeout: float = 60,
+        write_timeout: float = 60,
+        linger: float = 2,
+        graceful_timeout: float = 30,
+        max_requests: int = 0,
+        worker_connections: int = 1000,
+        limit_request_line: int = 4094,
+        limit_request_fields: int = 100,
+        limit_request_field_size: int = 8190,
+        server_software: str = "fastwsgi",
+        errors: TextIO | None = None,
+        access_log: bool = False,
+        watch_fd: int = -1,
+        script_name: str = "",
+    ) -> None: ...
+    @property
+    def requests(self) -> int:
+        """Requests answered so far."""
+
+    @property
+    def wakeup_fd(self) -> int:
+        """For signal.set_wakeup_fd: a byte written to it ends the loop's wait."""
+
+    def run(self) -> None:
+        """Serve until stopped. Signal handlers run in between; what they raise there ends the loop.
+
+        A handler that runs while the application has the thread raises into the application, as everywhere.
+        """
+
+    def stop(self, graceful: bool) -> None:
+        """Be done: at once, or when what is open is answered. Safe in a signal handler."""

@@ -1,0 +1,206 @@
+"""A worker's turn: step the core's loop without the GIL, serve with it what has become ready.
+
+The loop belongs to the thread that calls run(). Only stop() may come from elsewhere: a signal handler, or
+another thread.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport errno
+from libc.stdint cimport uint32_t
+
+from fastwsgi._board cimport Board
+from fastwsgi._environ cimport Environ
+from fastwsgi._gateway cimport Gateway
+from fastwsgi.c_board cimport FW_SLOT_SERVING, fw_slot, fw_slot_count
+from fastwsgi.c_server cimport *
+
+import os
+import socket
+import tempfile
+
+from fastwsgi._gateway import FileWrapper
+
+# A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
+BODY_MEMORY = 256 * 1024
+# More unsent output of one connection than this, and the application waits for its client.
+QUEUE_MARK = 1024 * 1024
+
+
+cdef uint32_t milliseconds(str name, seconds) except? 0xFFFFFFFF:
+    if not 0 <= seconds <= 1_000_000:
+        raise ValueError(f"{name} is {seconds!r}; it takes seconds, 0 to 1000000")
+    return <uint32_t>(seconds * 1000)
+
+
+cdef class Loop:
+    """Serves a WSGI application on listening sockets. `_loop.pyi` says what the arguments mean."""
+
+    cdef fw_loop loop
+    cdef fw_monitor monitor
+    cdef fw_slot *slot
+    cdef Gateway gateway
+    cdef bint made
+    cdef bint access_log
+    cdef object log
+    cdef list listeners
+    cdef object kept
+
+    def __init__(
+        self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
+        bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
+        graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
+        limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
+        bint access_log=False, int watch_fd=-1, str script_name="",
+    ):
+        cdef fw_loop_config config
+        cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
+        cdef bytes server = b"Server: %b\r\n" % server_software.partition("/")[0].encode("latin-1")
+        if not callable(application):
+            raise TypeError(f"{application!r} is not callable")
+        if not listeners:
+            raise ValueError("a loop needs at least one listener")
+        self.log = log
+        self.access_log = access_log
+        self.listeners = list(listeners)
+        self.kept = (board, tmpdir, server) # what the loop borrows
+        self.slot = board.slot_address(slot) if board is not None else NULL
+
+        config.limits = fw_limits_default()
+        config.limits.line = limit_request_line
+        config.limits.fields = limit_request_fields
+        config.limits.field_size = limit_request_field_size
+        config.timeouts.head_ms = milliseconds("head_timeout", head_timeout)
+        config.timeouts.body_ms = milliseconds("body_timeout", body_timeout)
+        config.timeouts.keepalive_ms = milliseconds("keepalive", keepalive)
+        config.timeouts.write_ms = milliseconds("write_timeout", write_timeout)
+        config.timeouts.linger_ms = milliseconds("linger", linger)
+        config.body_memory = BODY_MEMORY
+        config.queue_mark = QUEUE_MARK
+        config.connections = worker_connections
+        config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
+        config.max_requests = max_requests
+        config.tmpdir = tmpdir
+        config.server = server
+        config.slot = self.slot
+        if not fw_loop_init(&self.loop, &config):
+            raise OSError(errno, os.strerror(errno))
+        fw_monitor_init(&self.monitor)
+        self.made = True
+
+        templates = []
+        local = []
+        for listener in listeners:
+            is_local = listener.family == socket.AF_UNIX
+            if not fw_loop_add_listener(&self.loop, listener.fileno(), is_local):
+                raise MemoryError
+            local.append(is_local)
+            templates.append(
+                template(listener, server_software, errors, multithread, multiprocess, script_name)
+            )
+        if watch_fd >= 0 and not fw_loop_watch(&self.loop, watch_fd):
+            raise OSError(errno, os.strerror(errno))
+        self.gateway = Gateway(application, log, Environ(templates, local, script_name), access_log)
+        self.gateway.loop = &self.loop
+        self.gateway.monitor = &self.monitor
+
+    def __dealloc__(self):
+        if self.made:
+            fw_monitor_drop(&self.monitor)
+            fw_loop_drop(&self.loop)
+
+    @property
+    def requests(self):
+        """Requests answered so far."""
+        return self.loop.requests
+
+    @property
+    def wakeup_fd(self):
+        """For signal.set_wakeup_fd: a byte written to it ends the loop's wait."""
+        return self.loop.wake_write
+
+    def stop(self, bint graceful):
+        """Be done: at once, or when what is open is answered. Safe in a signal handler."""
+        fw_loop_stop(&self.loop, FW_STOP_GRACEFUL if graceful else FW_STOP_NOW)
+
+    def run(self):
+        """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""
+        cdef fw_loop *loop = &self.loop
+        cdef fw_conn *conn
+        if self.slot is not NULL:
+            self.slot.state = FW_SLOT_SERVING
+        while not fw_loop_done(loop):
+            with nogil:
+                fw_loop_step(loop)
+            while loop.stop != FW_STOP_NOW:
+                conn = fw_loop_take(loop)
+                if conn is NULL:
+                    break
+                try:
+                    self.gateway.serve(conn)
+                finally:
+                    fw_loop_give(loop, conn)
+            if loop.leaving and self.listeners:
+                self.close_listeners()
+            if loop.env.refusals.count > 0:
+                self.log_refusals()
+            if loop.accept_errno != 0:
+                self.log.error("Cannot accept connections: %s", os.strerror(loop.accept_errno))
+                loop.accept_errno = 0
+            if self.access_log:
+                self.log.flush()
+            PyErr_CheckSignals()
+
+    def close_listeners(self):
+        """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""
+        for listener in self.listeners:
+            listener.close()
+        self.listeners.clear()
+
+    def log_refusals(self):
+        cdef fw_refusals *refusals = &self.loop.env.refusals
+        cdef fw_refusal *refusal
+        cdef fw_error error
+        cdef uint32_t i
+        for i in range(refusals.count):
+            refusal = &refusals.each[i]
+            error = <fw_error>refusal.error
+            if self.slot is not NULL:
+                fw_slot_count(&self.slot.refused)
+            self.log.refused(
+                refusal.addr[: refusal.addr_len].decode("ascii"),
+                fw_error_status(error),
+                fw_error_text(error).decode("ascii"),
+                refusal.line[: refusal.line_len].decode("latin-1"),
+            )
+        if refusals.missed:
+            self.log.warning("%d more requests were refused in the same turn", refusals.missed)
+        refusals.count = refusals.missed = 0
+
+
+def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):
+    """The environ of a request on this listener, but for what the request brings."""
+    name, port = "", ""
+    if listener.family != socket.AF_UNIX:
+        name, port = listener.getsockname()[:2]
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": errors,
+        "wsgi.multithread": bool(multithread),
+        "wsgi.multiprocess": bool(multiprocess),
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "SERVER_SOFTWARE": software,
+        "SERVER_NAME": name,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SCRIPT_NAME": script_name,
+        "REQUEST_METHOD": "GET",
+        "QUERY_STRING": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "PATH_INFO": "",
+        "REMOTE_ADDR": "",
+    }

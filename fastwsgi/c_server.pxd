@@ -1,0 +1,238 @@
+# csrc/: what the gateway and the loop of a worker use of the core. Each declaration mirrors its header.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from posix.types cimport off_t
+
+from fastwsgi.c_board cimport fw_slot
+
+cdef extern from "fw_base.h" nogil:
+    struct fw_span:
+        uint32_t off
+        uint32_t len
+
+cdef extern from "fw_error.h" nogil:
+    enum fw_error:
+        FW_OK
+        FW_E_APP_STATUS
+        FW_E_APP_NAME
+        FW_E_APP_VALUE
+        FW_E_APP_LENGTH
+        FW_E_APP_FAILED
+        FW_E_NO_MEMORY
+        FW_E_PEER_RESET
+
+    int fw_error_status(fw_error error)
+    const char *fw_error_text(fw_error error)
+    const char *fw_error_name(fw_error error)
+
+cdef extern from "fw_scan.h" nogil:
+    size_t fw_scan_unquote(const char *buf, size_t len, char *out)
+
+cdef extern from "fw_name.h" nogil:
+    enum fw_name:
+        FW_N_OTHER
+        FW_N_HOST
+        FW_N_CONTENT_LENGTH
+        FW_N_CONTENT_TYPE
+        FW_N_COOKIE
+        FW_N_AUTHORIZATION
+        FW_N_PROXY_AUTHORIZATION
+        FW_NAME_COUNT
+
+    enum fw_method:
+        FW_M_OTHER
+        FW_M_GET
+        FW_METHOD_COUNT
+
+    const char *fw_name_text(fw_name name, size_t *len)
+    const char *fw_method_text(fw_method method)
+    size_t fw_name_cgi(const char *buf, size_t len, char *out)
+
+cdef extern from "fw_head.h" nogil:
+    struct fw_limits:
+        uint32_t line
+        uint32_t fields
+        uint32_t field_size
+        uint32_t head
+        uint64_t body
+
+    fw_limits fw_limits_default()
+
+    enum fw_field_flag:
+        FW_FIELD_ASCII
+        FW_FIELD_UNDERSCORE
+
+    struct fw_field:
+        fw_span name
+        fw_span value
+        uint8_t id
+        uint8_t flags
+
+    enum fw_form:
+        FW_FORM_ORIGIN
+        FW_FORM_ABSOLUTE
+
+    struct fw_head:
+        fw_span method
+        fw_span target
+        fw_span path
+        fw_span query
+        uint8_t method_id
+        uint8_t minor
+        uint8_t form
+        bint path_escaped
+        uint32_t count
+        fw_field *fields
+
+cdef extern from "fw_framing.h" nogil:
+    enum fw_body_kind:
+        FW_BODY_NONE
+        FW_BODY_LENGTH
+        FW_BODY_CHUNKED
+
+    struct fw_framing:
+        fw_span host
+        uint8_t kind
+
+cdef extern from "fw_parser.h" nogil:
+    struct fw_parser:
+        fw_head head
+        fw_framing framing
+
+cdef extern from "fw_clock.h" nogil:
+    uint64_t fw_clock_ns()
+
+cdef extern from "fw_buf.h" nogil:
+    struct fw_buf:
+        pass
+
+    struct fw_pool:
+        pass
+
+cdef extern from "fw_resp.h" nogil:
+    enum fw_resp_stage:
+        FW_RESP_NONE
+        FW_RESP_HEAD
+        FW_RESP_BODY
+        FW_RESP_DONE
+
+    enum fw_resp_framing:
+        FW_RESP_EMPTY
+        FW_RESP_LENGTH
+
+    struct fw_resp:
+        uint8_t stage
+        uint8_t framing
+        bint has_length
+        bint dropped
+        uint16_t status
+        uint64_t length
+        uint64_t sent
+        uint64_t offered
+
+    fw_error fw_resp_status(fw_resp *resp, fw_buf *out, fw_pool *pool, const char *status, size_t len)
+    int fw_resp_name(const char *name, size_t len)
+    fw_error fw_resp_named_field(fw_resp *resp, fw_buf *out, fw_pool *pool, fw_name id, const char *name,
+                                 size_t name_len, const char *value, size_t value_len)
+    void fw_resp_discard(fw_resp *resp, fw_buf *out)
+    fw_error fw_resp_finish(fw_resp *resp, fw_buf *out, fw_pool *pool)
+    bint fw_resp_is_short(const fw_resp *resp)
+
+cdef extern from "fw_conn.h" nogil:
+    struct fw_timeouts:
+        uint32_t head_ms
+        uint32_t body_ms
+        uint32_t keepalive_ms
+        uint32_t write_ms
+        uint32_t linger_ms
+
+    struct fw_refusal:
+        uint8_t error
+        uint8_t addr_len
+        uint16_t port
+        uint16_t line_len
+        char *addr
+        char *line
+
+    struct fw_refusals:
+        uint32_t count
+        uint32_t missed
+        fw_refusal *each
+
+    struct fw_conn_env:
+        fw_pool blocks
+        fw_refusals refusals
+
+    struct fw_conn:
+        fw_conn_env *env
+        int fd
+        uint16_t listener
+        uint16_t port
+        uint8_t addr_len
+        char *addr
+        uint8_t error
+        fw_buf out
+        fw_parser parser
+        uint64_t body_len
+        fw_resp resp
+
+    const char *fw_conn_request(const fw_conn *conn)
+    size_t fw_conn_body_read(const fw_conn *conn, uint64_t off, char *out, size_t len)
+    size_t fw_conn_body_line(const fw_conn *conn, uint64_t off, size_t most)
+    fw_error fw_conn_begin(fw_conn *conn, int64_t known)
+    fw_error fw_conn_write(fw_conn *conn, const char *block, size_t len)
+    fw_error fw_conn_push(fw_conn *conn)
+    fw_error fw_conn_sendfile(fw_conn *conn, int fd, off_t off, uint64_t len)
+    bint fw_conn_full(const fw_conn *conn)
+    bint fw_conn_waits(const fw_conn *conn)
+    void fw_conn_answered(fw_conn *conn)
+    void fw_conn_cut(fw_conn *conn, fw_error error)
+    void fw_conn_refuse(fw_conn *conn, fw_error error)
+
+cdef extern from "fw_loop.h" nogil:
+    enum fw_stop:
+        FW_STOP_NO
+        FW_STOP_RECYCLE
+        FW_STOP_GRACEFUL
+        FW_STOP_NOW
+
+    struct fw_loop_config:
+        fw_limits limits
+        fw_timeouts timeouts
+        size_t body_memory
+        size_t queue_mark
+        uint32_t connections
+        uint32_t grace_ms
+        uint64_t max_requests
+        const char *tmpdir
+        const char *server
+        fw_slot *slot
+
+    struct fw_loop:
+        fw_conn_env env
+        int wake_write
+        int stop
+        int accept_errno
+        bint leaving
+        uint64_t requests
+
+    bint fw_loop_init(fw_loop *loop, const fw_loop_config *config)
+    void fw_loop_drop(fw_loop *loop)
+    bint fw_loop_add_listener(fw_loop *loop, int fd, bint local)
+    bint fw_loop_watch(fw_loop *loop, int fd)
+    void fw_loop_step(fw_loop *loop)
+    fw_conn *fw_loop_take(fw_loop *loop)
+    void fw_loop_give(fw_loop *loop, fw_conn *conn)
+    bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
+    void fw_loop_stop(fw_loop *loop, int how)
+    bint fw_loop_done(const fw_loop *loop)
+
+cdef extern from "fw_monitor.h" nogil:
+    struct fw_monitor:
+        pass
+
+    void fw_monitor_init(fw_monitor *monitor)
+    void fw_monitor_drop(fw_monitor *monitor)
+    void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn)
+    void fw_monitor_reclaim(fw_monitor *monitor)

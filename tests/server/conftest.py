@@ -1,0 +1,91 @@
+"""Servers for the tests: `servers` shares one for each application, `serve` starts one for a single test."""
+
+import shlex
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from .process import Server, Start
+
+# The flags of each kind of worker; everything here is run once for each of them.
+WORKER_KINDS: dict[str, list[str]] = {"sync": []}
+
+
+@pytest.fixture(scope="session", params=WORKER_KINDS)
+def worker_flags(request: pytest.FixtureRequest) -> list[str]:
+    return WORKER_KINDS[request.param]
+
+
+@pytest.fixture(scope="session")
+def command(request: pytest.FixtureRequest) -> list[str]:
+    return shlex.split(request.config.getoption("--server-command"))
+
+
+@pytest.fixture(scope="session")
+def servers(
+    command: list[str], worker_flags: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Start]:
+    """servers(app, *flags): the running server for these, started when it is first asked for."""
+    pool: dict[tuple[str, ...], Server] = {}
+
+    def get(*arguments: str) -> Server:
+        server = pool.get(arguments)
+        if server is None:
+            directory = tmp_path_factory.mktemp("server")
+            bind = [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
+            server = pool[arguments] = Server([*command, *arguments, *bind, *worker_flags], directory)
+        assert server.addresses
+        assert server.process.poll() is None, server.explain()
+        return server
+
+    yield get
+    codes = {arguments: server.stop() for arguments, server in pool.items()}
+    assert not any(codes.values()), codes
+
+
+@pytest.fixture
+def start(command: list[str], tmp_path: Path) -> Iterator[Start]:
+    """start(*arguments, cwd=, env=): a server with just these arguments, which may fail to start."""
+    started: list[Server] = []
+
+    def new(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Server:
+        directory = tmp_path / f"server-{len(started)}"
+        directory.mkdir()
+        server = Server([*command, *arguments], directory, cwd, env)
+        started.append(server)
+        return server
+
+    yield new
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def serve(start: Start, worker_flags: list[str]) -> Start:
+    """serve(app, *flags, cwd=, env=): a server of this test's own that listens at 127.0.0.1."""
+
+    def new(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Server:
+        bind = [] if "--bind" in arguments else ["--bind", "127.0.0.1:0"]
+        server = start(*arguments, *bind, *worker_flags, cwd=cwd, env=env)
+        assert server.addresses
+        return server
+
+    return new
+
+
+@pytest.fixture(autouse=True)
+def _mark_logs() -> None:
+    for server in Server.running:
+        server.seen = len(server.log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what each server logged while it ran."""
+    report = yield
+    if report.failed:
+        for server in Server.running:
+            if text := server.news.strip():
+                report.sections.append((f"log of {' '.join(server.command[-6:])}", text))
+    return report

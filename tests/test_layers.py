@@ -1,0 +1,115 @@
+"""The laws of the layers: who may include and import what."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastwsgi
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(fastwsgi.__file__).parent
+
+# A file of the core includes only files that stand before it.
+CORE = [
+    "fw_base",
+    "fw_error",
+    "fw_buf",
+    "fw_scan",
+    "fw_clock",
+    "fw_name",
+    "fw_head",
+    "fw_framing",
+    "fw_body",
+    "fw_parser",
+    "fw_resp",
+    "fw_conn",
+    "fw_poll",
+    "fw_board",
+    "fw_loop",
+    "fw_share",
+    "fw_monitor",
+]
+
+CORE_FILES = sorted([*ROOT.glob("csrc/*.c"), *ROOT.glob("csrc/*.h")])
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(name: str) -> str:
+    """The room of the core a file belongs to: fw_poll_epoll.c to fw_poll."""
+    return "_".join(Path(name).stem.split("_")[:2])
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {room(path.name) for path in CORE_FILES} >= {"fw_base", "fw_parser", "fw_loop"}
+    assert len(MODULES) > 10
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.name)
+def test_the_core_includes_only_what_stands_before(path: Path) -> None:
+    own = room(path.name)
+    for included in re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.MULTILINE):
+        assert room(included) == own or CORE.index(room(included)) < CORE.index(own), included
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.name)
+def test_the_core_knows_nothing_of_python(path: Path) -> None:
+    assert not re.search(r"#\s*include\s*[<\"]Python\.h|\bPyObject\b", path.read_text())
+
+
+def imports(path: Path) -> set[str]:
+    """The names of fastwsgi that a module imports anywhere in it, for type checking apart."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{name.name}" for name in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return {name for name in found if name.startswith("fastwsgi.")}
+
+
+def test_the_parser_library_imports_nothing_else_of_ours() -> None:
+    for path in PACKAGE.glob("http/*.p*"):
+        text = path.read_text()
+        for imported in re.findall(r"^\s*(?:from|import|cimport)\s+(fastwsgi[\w.]*)", text, re.MULTILINE):
+            assert imported.startswith("fastwsgi.http"), f"{imported} in {path}"
+
+
+def test_the_arbiter_imports_no_extension_but_the_board() -> None:
+    code = (
+        "import sys, fastwsgi.arbiter\n"
+        "print(*[name for name, module in sys.modules.items()\n"
+        "        if name.startswith('fastwsgi.') and module.__file__.endswith('.so')])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.split() == ["fastwsgi._board"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_a_worker_imports_the_loop(path: Path) -> None:
+    loop = {name for name in imports(path) if name.startswith(("fastwsgi._loop", "fastwsgi._gateway"))}
+    assert not loop or path.parent.name == "workers"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_arbiter_forks_in_one_place(path: Path) -> None:
+    calls = re.findall(r"\bfork\w*\(\)", path.read_text())
+    assert calls.count("fork()") == (1 if path.name == "arbiter.py" else 0)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_imports_the_command_or_the_arbiter_but_what_starts_it(path: Path) -> None:
+    above = {name for name in imports(path) if name.startswith(("fastwsgi.cli", "fastwsgi.arbiter"))}
+    assert not above or path.name in ("cli.py", "__main__.py", "__init__.py")

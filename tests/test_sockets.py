@@ -1,0 +1,141 @@
+"""fastwsgi/sockets.py: addresses and listeners."""
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from fastwsgi.errors import ListenError
+from fastwsgi.sockets import TCPAddress, UnixAddress, close, listen, parse_address, url
+
+HERE = TCPAddress("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", TCPAddress("127.0.0.1", 80)),
+        ("127.0.0.1", TCPAddress("127.0.0.1", 8000)),
+        ("LocalHost:0", TCPAddress("localhost", 0)),
+        (":8080", TCPAddress("", 8080)),
+        ("[::1]:80", TCPAddress("::1", 80)),
+        ("[::1]", TCPAddress("::1", 8000)),
+        ("tcp://0.0.0.0:65535", TCPAddress("0.0.0.0", 65535)),
+        ("unix:/run/x.sock", UnixAddress("/run/x.sock")),
+        ("unix:///run/x.sock", UnixAddress("/run/x.sock")),
+        ("unix:x.sock", UnixAddress("x.sock")),
+    ],
+)
+def test_parse_address(text: str, address: object) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:",
+        "a:b",
+        "a:-1",
+        "a:65536",
+        "a:1:2",
+        "::1",
+        "[::1",
+        "[::1]80",
+        "[::1]:",
+        "[a]:1",
+        "unix:",
+        "unix://",
+        "a:²",
+    ],
+)
+def test_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (TCPAddress("", 80), "0.0.0.0:80"),
+        (TCPAddress("::1", 80), "[::1]:80"),
+        (UnixAddress("/x"), "unix:/x"),
+    ],
+)
+def test_addresses_are_written_as_they_are_read(address: object, text: str) -> None:
+    assert str(address) == text
+
+
+def test_a_tcp_listener() -> None:
+    with listen(HERE, 16) as listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not listener.getblocking()
+        assert not listener.get_inheritable()
+        port = listener.getsockname()[1]
+        assert url(listener) == f"http://127.0.0.1:{port}"
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_ipv6() -> None:
+    with listen(TCPAddress("::1", 0), 1) as listener:
+        assert url(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_a_port_in_use() -> None:
+    with listen(HERE, 1) as listener, pytest.raises(OSError, match="in use") as caught:
+        listen(TCPAddress("127.0.0.1", listener.getsockname()[1]), 1)
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_unix_listener(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    listener = listen(UnixAddress(str(path)), 1)
+    assert url(listener) == f"unix:{path}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o777  # a proxy under another user can connect
+    assert not listener.getblocking()
+    before = os.umask(0o22)
+    os.umask(before)
+    assert before != 0  # the process's own was not left changed
+    close(listener)
+    assert not path.exists()
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    close(listen(UnixAddress(str(path)), 1))
+
+
+def test_a_socket_somebody_listens_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with listen(UnixAddress(str(path)), 0) as alive:
+        for _ in range(2):  # the second time with a full backlog
+            with pytest.raises(OSError, match="in use") as caught:
+                listen(UnixAddress(str(path)), 1)
+            assert caught.value.errno == errno.EADDRINUSE
+        assert path.exists()
+        assert alive.fileno() >= 0
+
+
+def test_a_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("precious")
+    with pytest.raises(ListenError, match="not a socket"):
+        listen(UnixAddress(str(path)), 1)
+    assert path.read_text() == "precious"
+
+
+def test_close_when_the_file_is_gone_already(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    listener = listen(UnixAddress(str(path)), 1)
+    path.unlink()
+    close(listener)
+    assert listener.fileno() == -1
