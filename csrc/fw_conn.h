@@ -94,11 +94,14 @@ struct fw_conn {
     uint16_t listener; /* index of the listener that accepted it */
     uint16_t port;     /* the peer's */
     uint8_t addr_len;
-    char addr[FW_CONN_ADDR_MAX]; /* the peer's, as text; not NUL-terminated */
+    uint8_t port_len;
+    char addr[FW_CONN_ADDR_MAX]; /* the peer's, as text; neither is NUL-terminated */
+    char port_text[5];
     /* the loop's own notes (fw_loop.c) */
     struct fw_conn *prev, *next; /* deadline list, ready list, or free list */
     uint64_t since_ms;           /* when the present wait began */
     uint8_t queue;               /* which of the loop's lists it stands in */
+    bool fresh;                  /* it has come there since the last turn began */
     bool polled;                 /* the poller knows the socket */
     bool polled_write;           /* ... and waits for room in it as well */
     /* connection */

@@ -148,6 +148,8 @@ static size_t scheme_len(const char *buf, size_t len)
 static enum fw_error odd_target(const char *buf, struct fw_head *head)
 {
     size_t start = head->target.off, end = fw_span_end(head->target);
+    head->authority = fw_span_of(start, 0);
+    head->path_escaped = false;
     if (head->method_id == FW_M_CONNECT) {
         if (buf[start] == '/' || buf[start] == '*')
             return FW_E_TARGET_FORM;
@@ -328,36 +330,41 @@ static inline size_t plain_lines(const char *buf, size_t at, size_t len, const s
                                  struct fw_head *head, uint32_t most)
 {
     size_t longest = limits->field_size != 0 ? limits->field_size : SIZE_MAX;
+    size_t roomy = len >= FW_NAME_ROW ? len - FW_NAME_ROW : 0; /* up to here a whole row may be read */
     struct fw_field *field = head->fields + head->count, *last = head->fields + most;
-    struct fw_window window = {0, 0}; /* of buf[pos..pos + left) */
-    size_t pos = at, left = 0, colon = 0;
-    while (field < last) {
-        if (colon == 0 && window.colon != 0)
-            colon = pos + first_of(window.colon);
-        if (window.odd == 0) { /* the line goes on behind the window */
-            pos += left;
-            if (pos >= len)
+    struct fw_window window = {0, 0}; /* of buf[at..at + left) */
+    size_t left = 0;
+    while (field < last && at < len && buf[at] != '\r') {
+        if (window.colon == 0) {
+            window = fw_scan_window(buf + at, len - at, at);
+            left = smaller(len - at, FW_WINDOW);
+            if (FW_UNLIKELY(window.colon == 0))
                 break;
+        }
+        size_t name_len = first_of(window.colon), pos = at;
+        while (window.odd == 0 && left < len - pos) { /* the line goes on behind the window */
+            pos += left;
             window = fw_scan_window(buf + pos, len - pos, pos);
             left = smaller(len - pos, FW_WINDOW);
-            continue;
         }
+        if (FW_UNLIKELY(window.odd == 0))
+            break;
         size_t stop = pos + first_of(window.odd), next = stop + LINE_END_LEN;
-        /* a colon that is not in the line, or begins it, makes the first difference the larger */
-        if (FW_UNLIKELY(colon - at - 1 >= stop - at || next > len || next - at > longest))
+        /* a name of no bytes, or a colon of the next line, makes the first difference the larger */
+        if (FW_UNLIKELY(name_len - 1 >= stop - at || next > len || next - at > longest))
             break;
         if (FW_UNLIKELY(memcmp(buf + stop, "\r\n", LINE_END_LEN) != 0))
             break;
 
-        size_t name_len = colon - at;
+        const char *name = buf + at;
         field->flags = FW_FIELD_ASCII;
-        field->id = (uint8_t)(FW_LIKELY(len - at >= FW_NAME_ROW) ? fw_name_before_colon(buf + at, name_len)
-                                                                 : fw_name_find(buf + at, name_len));
-        if (field->id == FW_N_OTHER && !other_name(buf + at, name_len, limits->rules, field))
+        field->id = (uint8_t)(FW_LIKELY(at <= roomy) ? fw_name_before_colon(name, name_len)
+                                                     : fw_name_find(name, name_len));
+        if (field->id == FW_N_OTHER && !other_name(name, name_len, limits->rules, field))
             break;
         field->name = fw_span_of(at, name_len);
 
-        size_t start = colon + 1, end = stop;
+        size_t start = at + name_len + 1, end = stop;
         while (buf[start] == ' ') /* the CR stops it */
             start++;
         while (end > start && buf[end - 1] == ' ')
@@ -366,11 +373,14 @@ static inline size_t plain_lines(const char *buf, size_t at, size_t len, const s
         field++;
 
         size_t used = next - pos;
-        window = used < left ? (struct fw_window){window.odd >> used, window.colon >> used}
-                             : (struct fw_window){0, 0};
-        left = used < left ? left - used : 0;
-        pos = at = next;
-        colon = 0;
+        at = next;
+        if (FW_LIKELY(used < left)) {
+            window.odd >>= used;
+            window.colon >>= used;
+            left -= used;
+        } else {
+            window.colon = 0;
+        }
     }
     head->count = (uint32_t)(field - head->fields);
     return at;

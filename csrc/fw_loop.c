@@ -37,6 +37,7 @@ static void queue_append(struct fw_loop *loop, struct fw_conn *conn, enum fw_que
     assert(conn->queue == FW_QUEUE_NONE);
     conn->queue = (uint8_t)kind;
     conn->since_ms = loop->env.clock.now_ms;
+    conn->fresh = true;
     conn->next = NULL;
     conn->prev = queue->last;
     if (queue->last != NULL)
@@ -249,6 +250,15 @@ static void note_address(struct fw_conn *conn, const struct sockaddr_storage *ad
     }
     conn->addr_len = (uint8_t)strlen(text);
     memcpy(conn->addr, text, conn->addr_len);
+
+    char digits[sizeof conn->port_text];
+    unsigned port = conn->port;
+    do {
+        digits[conn->port_len++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port != 0);
+    for (uint8_t i = 0; i < conn->port_len; i++)
+        conn->port_text[i] = digits[conn->port_len - 1 - i];
 }
 
 /* False: there is nothing more to accept now. */
@@ -293,7 +303,7 @@ static bool accept_one(struct fw_loop *loop, struct fw_listener *listener)
     case ENONET:
     case ENOPROTOOPT:
         return true; /* that one is gone; there may be others */
-    default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
+    default:         /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
         rest_after(loop, errno);
         return false;
     }
@@ -313,7 +323,8 @@ bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local)
 /* --- leaving --- */
 
 /* Look at the clock. If the application had the stage for long, that is no time in which a client kept us
- * waiting: those who began to wait in the last turn begin now.                                 */
+ * waiting: those who began to wait in the last turn begin now. Once: whoever has begun anew is fresh no more.
+ */
 static void tell_time(struct fw_loop *loop)
 {
     uint64_t before = loop->env.clock.now_ms;
@@ -322,9 +333,11 @@ static void tell_time(struct fw_loop *loop)
     if (FW_LIKELY(now - before < AWAY_MS))
         return;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++)
-        for (struct fw_conn *conn = loop->queues[kind].last; conn != NULL && conn->since_ms == before;
-             conn = conn->prev)
+        for (struct fw_conn *conn = loop->queues[kind].last;
+             conn != NULL && conn->fresh && conn->since_ms == before; conn = conn->prev) {
             conn->since_ms = now;
+            conn->fresh = false;
+        }
 }
 
 static void leave(struct fw_loop *loop, int how)
@@ -529,12 +542,18 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
 {
     if (loop->budget == 0)
         return NULL;
-    while (loop->queues[FW_QUEUE_READY].first == NULL) {
-        if (loop->event == loop->event_count)
-            return NULL;
-        see_to_event(loop);
-    }
-    struct fw_conn *conn = loop->queues[FW_QUEUE_READY].first;
+    struct fw_queue *ready = &loop->queues[FW_QUEUE_READY];
+    /* At least one event is seen to for each request, so that who is ready again and again does not keep the
+     * others' requests unread. */
+    if (ready->first == NULL || ready->first->out_since_ns == 0)
+        while (loop->event < loop->event_count) {
+            see_to_event(loop);
+            if (ready->first != NULL)
+                break;
+        }
+    struct fw_conn *conn = ready->first;
+    if (conn == NULL)
+        return NULL;
     loop->budget--;
     queue_remove(loop, conn);
     fw_conn_serve(conn);

@@ -44,7 +44,6 @@ cdef class Environ:
     cdef object cached_text(self, const char *data, size_t len)
     cdef object cgi_name(self, const char *name, size_t len)
     cdef object method(self, const fw_conn *conn)
-    cdef object port_text(self, unsigned int port)
     cdef dict make(self, const fw_conn *conn)
     cdef Input add_body(self, dict environ, fw_conn *conn)
     cdef uint64_t shape_key(self, const fw_conn *conn)

@@ -194,17 +194,6 @@ cdef class Environ:
             return <object>self.methods[head.method_id]
         return self.cached_text(fw_conn_request(conn) + head.method.off, head.method.len)
 
-    cdef object port_text(self, unsigned int port):
-        cdef char digits[8]
-        cdef int n = 8
-        while True:
-            n -= 1
-            digits[n] = <char>(c'0' + port % 10)
-            port //= 10
-            if port == 0:
-                break
-        return self.cached_text(digits + n, 8 - n)
-
     cdef dict make(self, const fw_conn *conn):
         """The environ of the request that `conn` holds, but for its body."""
         cdef uint64_t key = self.shape_key(conn)
@@ -296,7 +285,7 @@ cdef class Environ:
             if <PyObject *>value != shape.addr:
                 PyDict_SetItem(template, REMOTE_ADDR, value)
                 shape.addr = <PyObject *>value
-            value = self.port_text(conn.port)
+            value = self.cached_text(conn.port_text, conn.port_len)
             if <PyObject *>value != shape.port:
                 PyDict_SetItem(template, REMOTE_PORT, value)
                 shape.port = <PyObject *>value
@@ -367,7 +356,7 @@ cdef class Environ:
         self.add_fields(environ, conn)
         if conn.addr_len > 0:
             PyDict_SetItem(environ, REMOTE_ADDR, self.cached_text(conn.addr, conn.addr_len))
-            PyDict_SetItem(environ, REMOTE_PORT, self.port_text(conn.port))
+            PyDict_SetItem(environ, REMOTE_PORT, self.cached_text(conn.port_text, conn.port_len))
         elif <object>self.local[conn.listener]:
             set_server(environ)
         return environ

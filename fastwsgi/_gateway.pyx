@@ -311,6 +311,8 @@ cdef class Exchange:
                 break
             self.begin(-1)
             self.put(<bytes>block)
+            if nothing_missing(conn):
+                fw_conn_push(conn) # no further block will join it
             if conn.error != FW_OK:
                 break
         self.begin(0)

@@ -170,7 +170,9 @@ cdef extern from "fw_conn.h" nogil:
         uint16_t listener
         uint16_t port
         uint8_t addr_len
+        uint8_t port_len
         char *addr
+        char *port_text
         uint8_t error
         fw_buf out
         fw_parser parser

@@ -34,9 +34,9 @@ static const struct sample samples[] = {
      "Referer: https://www.example.org/articles/2026/\r\n"
      "Accept-Encoding: gzip, deflate, br, zstd\r\n"
      "Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"
-     "Cookie: sessionid=l8h2cx0e4b7mpzq5kv9ty3w1rjd6nsfa; csrftoken=Zb4cT9vX2qLk7NfY\r\n"
+     "Cookie: sessionid=l8h2cx0e4b7mpzq5kv9ty3w1rjd6nsfa; csrftoken=Zb4cT9vX2qLk7NfYb8Wd3GsRj6HmPaUt; theme=dark; tz=UTC\r\n"
      "\r\n"},
-    {"proxied, 9 fields unknown",
+    {"proxied, 15 fields, 9 unknown",
      "POST /v1/orders HTTP/1.1\r\n"
      "Host: orders.internal:8080\r\n"
      "Content-Type: application/json\r\n"

@@ -27,7 +27,7 @@ struct plan {
 
 static struct plan plans[FAULT_COUNT];
 static bool was_hit, clock_stopped, wall_set;
-static uint64_t clock_ms, sent_bytes;
+static uint64_t clock_ms, clock_left_ms, sent_bytes;
 static int64_t wall_second;
 static int last_wait_ms;
 static long live_blocks;
@@ -47,7 +47,7 @@ void fault_reset(void)
 {
     memset(plans, 0, sizeof plans);
     was_hit = clock_stopped = wall_set = false;
-    sent_bytes = 0;
+    sent_bytes = clock_left_ms = 0;
 }
 
 void fault_fail(enum fault_call call, unsigned long n, unsigned long times, int error)
@@ -178,6 +178,16 @@ void fault_clock_step(uint64_t ms)
     clock_ms += ms;
 }
 
+void fault_clock_wait(uint64_t ms)
+{
+    clock_left_ms = ms;
+}
+
+uint64_t fault_clock_left(void)
+{
+    return clock_left_ms;
+}
+
 void fault_clock_wall(int64_t second)
 {
     wall_set = true;
@@ -247,8 +257,14 @@ WRAPPED(int, epoll_wait, int poll, struct epoll_event *events, int most, int tim
     last_wait_ms = timeout_ms;
     if (fails(FAULT_epoll_wait))
         return -1;
-    bool long_wait = timeout_ms < 0 || timeout_ms > WAIT_MOST_MS;
-    return __real_epoll_wait(poll, events, most, long_wait ? WAIT_MOST_MS : timeout_ms);
+    int real_ms = timeout_ms < 0 || timeout_ms > WAIT_MOST_MS ? WAIT_MOST_MS : timeout_ms;
+    int n = __real_epoll_wait(poll, events, most, clock_left_ms > 0 ? 0 : real_ms);
+    if (n == 0 && clock_left_ms > 0) {
+        uint64_t step = timeout_ms < 0 || clock_left_ms < (uint64_t)timeout_ms ? clock_left_ms : (uint64_t)timeout_ms;
+        clock_ms += step;
+        clock_left_ms -= step;
+    }
+    return n;
 }
 
 int fault_wait_ms(void)

@@ -54,9 +54,12 @@ void fault_most(enum fault_call call, size_t bytes);
 /* Bytes that send, sendmsg and sendfile have moved. */
 uint64_t fault_sent(void);
 
-/* Stop the monotonic clock at a round time, or let it go on by so much. */
+/* Stop the monotonic clock at a round time. Then it goes on when it is told to: at once (something took that
+ * long), or in the next epoll_wait that waits and has nothing to tell, until its timeout at most.          */
 void fault_clock_stop(void);
 void fault_clock_step(uint64_t ms);
+void fault_clock_wait(uint64_t ms);
+uint64_t fault_clock_left(void); /* of what was said with fault_clock_wait() */
 
 /* Set the wall clock, which the Date field tells. */
 void fault_clock_wall(int64_t second);

@@ -71,7 +71,6 @@ class Client:
     """One connection.  `with` closes it."""
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.settimeout(TIMEOUT)
         self.sock = sock
         self.buffer = b""
 
@@ -88,8 +87,12 @@ class Client:
             target = (host.strip("[]"), int(port))
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(TIMEOUT)
-        sock.connect(target)
+        try:
+            sock.settimeout(TIMEOUT)
+            sock.connect(target)
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock)
 
     def __enter__(self) -> Self:

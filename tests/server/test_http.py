@@ -1,5 +1,6 @@
 """HTTP/1.1 on the wire (RFC 9110, RFC 9112): what is served, what is refused, and who waits for whom."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -377,6 +378,12 @@ REFUSED = {
 }
 
 
+def open_descriptors(server: Server) -> int:
+    """How many files and sockets its only worker has open."""
+    (worker,) = server.workers()
+    return len(os.listdir(f"/proc/{worker}/fd"))
+
+
 class TestRefusal:
     @pytest.mark.parametrize(("status", "sent"), REFUSED.values(), ids=REFUSED.keys())
     def test_refused(self, server: Server, status: int, sent: bytes) -> None:
@@ -436,6 +443,17 @@ class TestRefusal:
                 client.send(b"x" * size)
                 assert client.response().status == 400
                 assert client.at_eof()
+
+    def test_lingering_ends(self, serve: Start) -> None:
+        """The client has its answer and never closes: the server does not wait for ever."""
+        server = serve("responses")
+        with server.connect() as other, server.connect() as client:
+            let_it_read(other)
+            client.send(b"BAD\r\n\r\n")
+            assert client.response().status == 400
+            assert client.at_eof()
+            before = open_descriptors(server)
+            eventually(lambda: open_descriptors(server) == before - 1, lambda: "the connection stays open")
 
 
 class TestAccepted:
@@ -599,3 +617,34 @@ class TestDepartures:
         with server.connect() as client:
             assert client.get("/hello").status == 200
         assert "Traceback" not in server.news
+
+    def test_nothing_stays_open(self, serve: Start, tmp_path: Path) -> None:
+        """However a connection ends, it leaves no socket, no temporary file, no file that was being sent."""
+        server = serve("responses")
+        path = tmp_path / "file"
+        path.write_bytes(b"x" * 8_000_000)
+        with server.connect() as other:
+            let_it_read(other)
+            before = open_descriptors(server)
+            for sent in (
+                b"",
+                GET,
+                b"BAD\r\n\r\n",
+                request("GET", "/hello"),
+                request("GET", f"/file?path={path}&length=8000000"),
+                request("GET", "/blocks?count=10&size=50000"),
+                request("POST", "/echo", body=b"x" * 1_000_000),
+                request("POST", "/echo", body=b"x" * 1_000_000)[:-1],
+                request("POST", "/echo", chunks=[b"x" * 1_000_000])[:-1],
+            ):
+                for leave in (Client.reset, Client.half_close):
+                    with server.connect(receive_buffer=4096) as client:
+                        client.send(sent)
+                        let_it_read(other)
+                        assert open_descriptors(server) > before
+                        leave(client)
+            let_it_read(other)
+            eventually(
+                lambda: open_descriptors(server) == before,
+                lambda: f"{open_descriptors(server)} descriptors, {before} before",
+            )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -261,6 +262,115 @@ class TestEnviron:
         assert {key: environ[key] for key in environ if key.startswith("HTTP_X_FIELD_")} == {
             f"HTTP_X_FIELD_{number}": str(number) * 50 for number in range(90)
         }
+
+
+# Any sequence of requests, against a model of the environ
+
+names = st.sampled_from(
+    [
+        "Accept",
+        "Cookie",
+        "cookie",
+        "Authorization",
+        "User-Agent",
+        "X-A",
+        "x-a",
+        "X_A",
+        "X-B",
+        "X-A-B",
+        "Referer",
+    ]
+)
+values = st.one_of(
+    st.sampled_from(["", "1", "2", "caf\xe9", "a, b", "x" * 40, "x" * 300]),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30),
+)
+targets = st.sampled_from(
+    ["/", "/a", "/a?b", "/a?c", "/%41", "/%41?b", "//", "/" + "p" * 200, "http://h.example/a?b"]
+)
+
+
+@st.composite
+def request_sequences(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Requests of a few shapes (the names of their fields), over and over with other values.
+
+    Servers keep what they have made for one request for the next one that looks like it.
+    """
+    shapes = draw(st.lists(st.lists(names, max_size=6), min_size=1, max_size=2))
+    sequence = []
+    for _ in range(draw(st.integers(1, 10))):
+        shape = draw(st.sampled_from(shapes))
+        sequence.append(
+            {
+                "method": draw(st.sampled_from(["GET", "POST", "PURGE"])),
+                "target": draw(targets),
+                "fields": [("Host", draw(st.sampled_from(["test", "h:1"])))]
+                + [(name, draw(values)) for name in shape],
+                "body": draw(st.sampled_from([None, None, b"", b"12345"])),
+                "chunks": draw(st.sampled_from([None, None, None, [b"123", b"4"]])),
+                "version": draw(st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"])),
+            }
+        )
+    return sequence
+
+
+def bytes_of(asked: dict[str, Any]) -> bytes:
+    if asked["chunks"] and (asked["body"] is not None or asked["version"] == "HTTP/1.0"):
+        asked["chunks"] = None
+    fields = asked["fields"] + ([("Connection", "keep-alive")] if asked["version"] == "HTTP/1.0" else [])
+    how = {key: asked[key] for key in ("body", "chunks", "version")}
+    return request(asked["method"], asked["target"], *fields, **how)
+
+
+def model_of(asked: dict[str, Any]) -> dict[str, str]:
+    """PEP 3333 and RFC 3875, as slowly and plainly as it can be said."""
+    origin = "/" + asked["target"].split("/", 3)[3] if "://" in asked["target"] else asked["target"]
+    path, _, query = origin.partition("?")
+    environ = {
+        "REQUEST_METHOD": asked["method"],
+        "RAW_URI": asked["target"],
+        "REQUEST_URI": asked["target"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": asked["version"],
+    }
+    for name, value in asked["fields"]:
+        if "_" not in name:
+            key = "HTTP_" + name.upper().replace("-", "_")
+            separator = "; " if key == "HTTP_COOKIE" else ","
+            environ[key] = environ[key] + separator + value if key in environ else value
+    if "://" in asked["target"]:
+        environ["HTTP_HOST"] = asked["target"].split("/")[2]
+    if asked["version"] == "HTTP/1.0":
+        environ["HTTP_CONNECTION"] = "keep-alive"
+    if asked["body"] is not None:
+        environ["CONTENT_LENGTH"] = str(len(asked["body"]))
+    if asked["chunks"]:
+        environ["CONTENT_LENGTH"] = str(sum(map(len, asked["chunks"])))
+        environ["HTTP_TRANSFER_ENCODING"] = "chunked"
+    return environ
+
+
+OF_THE_CONNECTION = {"SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "REMOTE_ADDR", "REMOTE_PORT"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(asked=request_sequences(), pipelined=st.booleans())
+def test_environ_is_that_of_the_model(
+    environ_server: Server, asked: list[dict[str, Any]], pipelined: bool
+) -> None:
+    with environ_server.connect() as client:
+        port = str(client.sock.getsockname()[1])
+        if pipelined:
+            client.send(b"".join(map(bytes_of, asked)))
+        for one in asked:
+            if not pipelined:
+                client.send(bytes_of(one))
+            environ = environ_of(client.response())
+            assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("127.0.0.1", port)
+            cgi = {key: value for key, value in environ.items() if key.isupper()}
+            assert {key: cgi[key] for key in cgi.keys() - OF_THE_CONNECTION} == model_of(one)
 
 
 # wsgi.input
