@@ -17,7 +17,7 @@ struct fw_clock {
 
 void fw_clock_update(struct fw_clock *clock);
 
-/* CLOCK_MONOTONIC in nanoseconds, now: for measuring, off the hot path. */
+/* CLOCK_MONOTONIC in nanoseconds, now. */
 uint64_t fw_clock_ns(void);
 
 /* Write the Date field line of a Unix time (years 0 to 9999) and a NUL into `out`. */

@@ -619,7 +619,7 @@ size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most)
             return len + (size_t)(end - window) + 1;
         len += n;
         if (n < want)
-            return most; /* it cannot be read: who tries to will be told */
+            return SIZE_MAX;
     }
     return most;
 }

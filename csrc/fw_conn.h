@@ -167,8 +167,8 @@ void fw_conn_serve(struct fw_conn *conn); /* READY -> APP, the response begins *
  * temporary file cannot be read.                                                           */
 size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, size_t len);
 
-/* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end. Where the temporary
- * file cannot be read, a length that fw_conn_body_read() will not reach.                        */
+/* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end; SIZE_MAX if the
+ * temporary file cannot be read.                                                            */
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
 
 /* --- in state APP: the response ---

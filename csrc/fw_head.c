@@ -332,20 +332,20 @@ static inline size_t plain_lines(const char *buf, size_t at, size_t len, const s
     size_t longest = limits->field_size != 0 ? limits->field_size : SIZE_MAX;
     size_t roomy = len >= FW_NAME_ROW ? len - FW_NAME_ROW : 0; /* up to here a whole row may be read */
     struct fw_field *field = head->fields + head->count, *last = head->fields + most;
-    struct fw_window window = {0, 0}; /* of buf[at..at + left) */
-    size_t left = 0;
+    struct fw_window window = {0, 0}; /* of buf[at..window_end), as far as there is so much */
+    size_t window_end = at;
     while (field < last && at < len && buf[at] != '\r') {
         if (window.colon == 0) {
             window = fw_scan_window(buf + at, len - at, at);
-            left = smaller(len - at, FW_WINDOW);
+            window_end = at + FW_WINDOW;
             if (FW_UNLIKELY(window.colon == 0))
                 break;
         }
         size_t name_len = first_of(window.colon), pos = at;
-        while (window.odd == 0 && left < len - pos) { /* the line goes on behind the window */
-            pos += left;
+        while (window.odd == 0 && window_end < len) { /* the line goes on behind the window */
+            pos = window_end;
             window = fw_scan_window(buf + pos, len - pos, pos);
-            left = smaller(len - pos, FW_WINDOW);
+            window_end = pos + FW_WINDOW;
         }
         if (FW_UNLIKELY(window.odd == 0))
             break;
@@ -372,12 +372,10 @@ static inline size_t plain_lines(const char *buf, size_t at, size_t len, const s
         field->value = fw_span_of(start, end - start);
         field++;
 
-        size_t used = next - pos;
         at = next;
-        if (FW_LIKELY(used < left)) {
-            window.odd >>= used;
-            window.colon >>= used;
-            left -= used;
+        if (FW_LIKELY(next < window_end)) {
+            window.odd >>= next - pos;
+            window.colon >>= next - pos;
         } else {
             window.colon = 0;
         }

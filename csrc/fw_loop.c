@@ -14,6 +14,10 @@
 #define ACCEPTS_MOST 64
 /* Requests served before the others' sockets and the deadlines are looked at again. */
 #define TAKES_MOST 256
+/* A call of the application, with all around it, that is no reason to send the answers before it one by one;
+ * and how many of them wait for each other at the most. */
+#define QUICK_NS   100000u
+#define GIVEN_MOST 32
 /* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
  */
 #define REST_MS 200
@@ -538,19 +542,30 @@ void fw_loop_step(struct fw_loop *loop)
     loop->budget = TAKES_MOST;
 }
 
+void fw_loop_send(struct fw_loop *loop)
+{
+    struct fw_conn *conn;
+    while ((conn = loop->queues[FW_QUEUE_GIVEN].first) != NULL) {
+        queue_remove(loop, conn);
+        settle(loop, conn);
+    }
+}
+
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
 {
-    if (loop->budget == 0)
-        return NULL;
     struct fw_queue *ready = &loop->queues[FW_QUEUE_READY];
-    /* At least one event is seen to for each request, so that who is ready again and again does not keep the
-     * others' requests unread. */
-    if (ready->first == NULL || ready->first->out_since_ns == 0)
-        while (loop->event < loop->event_count) {
+    if (loop->budget == 0) {
+        fw_loop_send(loop);
+        return NULL;
+    }
+    if (loop->event < loop->event_count) {
+        do
             see_to_event(loop);
-            if (ready->first != NULL)
-                break;
-        }
+        while (loop->event < loop->event_count);
+        loop->given_ns = fw_clock_ns();
+    }
+    if (ready->first == NULL)
+        fw_loop_send(loop);
     struct fw_conn *conn = ready->first;
     if (conn == NULL)
         return NULL;
@@ -572,6 +587,16 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     }
     if (FW_UNLIKELY(loop->requests == loop->config.max_requests))
         fw_loop_stop(loop, FW_STOP_RECYCLE);
+    uint64_t before = loop->given_ns;
+    loop->given_ns = fw_clock_ns();
+    bool quick = loop->given_ns - before < QUICK_NS && atomic_load(&loop->stop) == FW_STOP_NO;
+    if (quick && conn->state == FW_CONN_SENDING && loop->queues[FW_QUEUE_GIVEN].count < GIVEN_MOST) {
+        queue_remove(loop, conn); /* fw_loop_wait_room may have left it among those that wait */
+        queue_append(loop, conn, FW_QUEUE_GIVEN);
+        return;
+    }
+    if (!quick)
+        fw_loop_send(loop);
     settle(loop, conn);
 }
 
@@ -596,6 +621,7 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
     }
     conn->progress = false;
     rest(loop);
+    fw_loop_send(loop);
     while (loop->event < loop->event_count)
         see_to_event(loop);
     wait_for_events(loop, false);

@@ -38,12 +38,19 @@ static void wake(struct fw_monitor *monitor)
     futex(&monitor->asleep, FUTEX_WAKE, 1);
 }
 
+/* Failures are kept in conn->error, for the serving thread. */
 static void send_for_them(struct fw_monitor *monitor)
 {
+    for (struct fw_conn *conn = monitor->chain; conn != NULL; conn = conn->next)
+        (void)fw_conn_push(conn);
+    monitor->chain = NULL; /* what their sockets did not take is the loop's matter */
     struct fw_conn *conn = monitor->conn;
-    conn->blocked = false;
-    (void)fw_conn_push(conn); /* a failure is kept in conn->error */
-    bool more = conn->blocked && conn->error == FW_OK;
+    bool more = false;
+    if (conn != NULL) {
+        conn->blocked = false;
+        (void)fw_conn_push(conn);
+        more = conn->blocked && conn->error == FW_OK;
+    }
     atomic_store_explicit(&monitor->hand, more ? FW_HAND_OFFERED : FW_HAND_OURS, memory_order_release);
 }
 
@@ -102,15 +109,19 @@ void fw_monitor_drop(struct fw_monitor *monitor)
     monitor->started = false;
 }
 
-void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn)
+void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn, struct fw_conn *chain)
 {
     assert(atomic_load(&monitor->hand) == FW_HAND_OURS);
+    monitor->conn = conn;
+    monitor->chain = chain;
     if (FW_UNLIKELY(!monitor->started) && !start(monitor)) {
-        (void)fw_conn_push(conn);
+        send_for_them(monitor);
+        atomic_store(&monitor->hand, FW_HAND_OURS);
         return;
     }
-    monitor->conn = conn;
-    atomic_fetch_add_explicit(&monitor->offers, 1, memory_order_relaxed);
+    uint32_t offers =
+        atomic_load_explicit(&monitor->offers, memory_order_relaxed); /* nobody else writes it */
+    atomic_store_explicit(&monitor->offers, offers + 1, memory_order_relaxed);
     atomic_store(&monitor->hand, FW_HAND_OFFERED);
     if (FW_UNLIKELY(atomic_load(&monitor->asleep)))
         wake(monitor);

@@ -1,11 +1,11 @@
 /* fw_monitor: one thread a worker that sends what waits while the application has the stage.
  *
- * Small blocks of a fast iterable should leave together, and so should the answers to pipelined requests; but
- * nothing may wait for long because the application is slow to come back (PEP 3333: a block is on its way, or
- * goes out while the application makes the next). So the serving thread offers the connection's output before
- * it calls the application, and takes it back afterwards. If it has not come back within a tick or two, the
- * monitor sends. Who may touch the output of the offered connection (its `out`, `blocked`, `progress`,
- * `error` and socket) is one word, `hand`:
+ * Answers of one turn should leave together, and so should the small blocks of a fast iterable and the
+ * answers to pipelined requests; but nothing may wait for long because the application is slow to come back
+ * (PEP 3333: a block is on its way, or goes out while the application makes the next). So the serving thread
+ * offers what waits before it calls the application, and takes it back afterwards. If it has not come back
+ * within a tick or two, the monitor sends. Who may touch the output of the offered connections (their `out`,
+ * `blocked`, `progress`, `error` and socket) is one word, `hand`:
  *
  *     from      by         to        means
  *     OURS      serving    OFFERED   fw_monitor_offer(): the application is about to be called
@@ -31,7 +31,8 @@ struct fw_monitor {
     _Atomic uint32_t offers; /* made so far: tells one from the next */
     _Atomic uint32_t asleep; /* 1: the thread waits for this word to become 0 */
     _Atomic bool ending;
-    struct fw_conn *conn; /* that is offered */
+    struct fw_conn *conn;  /* that is being served and has output; may be NULL */
+    struct fw_conn *chain; /* that are answered and wait to be sent, linked by `next`; may be NULL */
     bool started;
     pid_t pid; /* of the process that has the thread: a fork does not take it along */
     pthread_t thread;
@@ -42,9 +43,17 @@ void fw_monitor_init(struct fw_monitor *monitor);
 /* End the thread, if there is one. */
 void fw_monitor_drop(struct fw_monitor *monitor);
 
-/* The serving thread is about to call the application: `conn`, in state APP, has output that may wait a
- * little, but not for long. If there can be no thread it is sent at once. */
-void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn);
+/* The serving thread is about to call the application. `conn`, in state APP, has output that may wait a
+ * little, but not for long, and so have those of `chain`; either may be NULL. If there can be no thread they
+ * are sent at once. */
+void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn, struct fw_conn *chain);
+
+/* Is the output of `conn` on offer, so that it has to be reclaimed before it is touched? */
+static inline bool fw_monitor_holds(const struct fw_monitor *monitor, const struct fw_conn *conn)
+{
+    return monitor->conn == conn &&
+           atomic_load_explicit(&monitor->hand, memory_order_relaxed) != FW_HAND_OURS;
+}
 
 void fw_monitor_wait(struct fw_monitor *monitor);
 

@@ -133,9 +133,12 @@ cdef class Exchange:
         cdef fw_error error
         cdef Py_ssize_t len
         cdef const char *data
+        cdef bint offered
         if conn is NULL:
             raise RuntimeError("start_response was called after its request had ended")
-        self.reclaim()
+        offered = fw_monitor_holds(self.gateway.monitor, conn)
+        if offered:
+            self.reclaim()
         if exc_info is not None:
             try:
                 if conn.resp.stage >= FW_RESP_BODY:
@@ -158,8 +161,8 @@ cdef class Exchange:
         if self.gateway.access_log:
             self.status = status
             self.headers = headers
-        # the answers to earlier requests need not wait for this one's body
-        self.offer()
+        if offered:
+            self.offer()
         return self.bound_write
 
     cdef int take_fields(self, list headers) except -1:
@@ -196,11 +199,14 @@ cdef class Exchange:
         fw_conn_push(self.conn)
         if self.conn.error != FW_OK:
             raise ClientGone("the client has closed the connection")
+        self.offer()
 
     cdef void offer(self) noexcept:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
-        if fw_conn_waits(self.conn):
-            fw_monitor_offer(self.gateway.monitor, self.conn)
+        cdef fw_conn *own = self.conn if fw_conn_waits(self.conn) else NULL
+        cdef fw_conn *others = fw_loop_waiting(self.gateway.loop)
+        if own is not NULL or others is not NULL:
+            fw_monitor_offer(self.gateway.monitor, own, others)
 
     cdef void reclaim(self) noexcept:
         """The application has given the thread back: the output is ours again."""

@@ -149,6 +149,7 @@ cdef class Loop:
             if self.access_log:
                 self.log.flush()
             PyErr_CheckSignals()
+        fw_loop_send(loop)
 
     def close_listeners(self):
         """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""

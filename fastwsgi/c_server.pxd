@@ -226,6 +226,8 @@ cdef extern from "fw_loop.h" nogil:
     void fw_loop_step(fw_loop *loop)
     fw_conn *fw_loop_take(fw_loop *loop)
     void fw_loop_give(fw_loop *loop, fw_conn *conn)
+    fw_conn *fw_loop_waiting(const fw_loop *loop)
+    void fw_loop_send(fw_loop *loop)
     bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
     void fw_loop_stop(fw_loop *loop, int how)
     bint fw_loop_done(const fw_loop *loop)
@@ -236,5 +238,6 @@ cdef extern from "fw_monitor.h" nogil:
 
     void fw_monitor_init(fw_monitor *monitor)
     void fw_monitor_drop(fw_monitor *monitor)
-    void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn)
+    void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn, fw_conn *chain)
+    bint fw_monitor_holds(const fw_monitor *monitor, const fw_conn *conn)
     void fw_monitor_reclaim(fw_monitor *monitor)

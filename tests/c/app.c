@@ -87,7 +87,7 @@ static void lines(struct fw_conn *conn, struct fw_loop *loop)
     char *line = malloc(LINE_MOST);
     bool whole = true;
     for (; whole && (len = fw_conn_body_line(conn, off, LINE_MOST)) > 0; count++, off += len)
-        whole = fw_conn_body_read(conn, off, line, len) == len;
+        whole = len <= LINE_MOST && fw_conn_body_read(conn, off, line, len) == len;
     free(line);
     if (!whole) { /* the gateway raises OSError */
         fw_conn_refuse(conn, FW_E_APP_FAILED);
