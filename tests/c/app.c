@@ -10,7 +10,7 @@
 enum { SLICE = 1000, LINE_MOST = 1000000 };
 
 void (*app_while_waiting)(void);
-unsigned long app_served;
+bool app_only_echoes;
 
 char app_byte(uint64_t off)
 {
@@ -170,8 +170,9 @@ void app_serve(struct fw_conn *conn, struct fw_loop *loop)
     memcpy(target, fw_conn_request(conn) + span.off, span.len < 63 ? span.len : 63);
     const char *digits = strpbrk(target, "0123456789");
     size_t size = digits != NULL ? (size_t)strtoull(digits, NULL, 10) : 0;
-    app_served++;
-    if (strncmp(target, "/lines", 6) == 0)
+    if (app_only_echoes)
+        echo(conn, loop);
+    else if (strncmp(target, "/lines", 6) == 0)
         lines(conn, loop);
     else if (strncmp(target, "/stream/", 8) == 0)
         stream(conn, loop, target);

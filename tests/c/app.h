@@ -27,7 +27,7 @@ char app_byte(uint64_t off);
 /* Called while app_serve() waits for room; NULL at first. */
 extern void (*app_while_waiting)(void);
 
-/* How many requests it has served. */
-extern unsigned long app_served;
+/* Whatever the target: /echo. */
+extern bool app_only_echoes;
 
 #endif

@@ -260,7 +260,8 @@ WRAPPED(int, epoll_wait, int poll, struct epoll_event *events, int most, int tim
     int real_ms = timeout_ms < 0 || timeout_ms > WAIT_MOST_MS ? WAIT_MOST_MS : timeout_ms;
     int n = __real_epoll_wait(poll, events, most, clock_left_ms > 0 ? 0 : real_ms);
     if (n == 0 && clock_left_ms > 0) {
-        uint64_t step = timeout_ms < 0 || clock_left_ms < (uint64_t)timeout_ms ? clock_left_ms : (uint64_t)timeout_ms;
+        uint64_t step =
+            timeout_ms < 0 || clock_left_ms < (uint64_t)timeout_ms ? clock_left_ms : (uint64_t)timeout_ms;
         clock_ms += step;
         clock_left_ms -= step;
     }

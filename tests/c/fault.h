@@ -67,7 +67,8 @@ void fault_clock_wall(int64_t second);
 /* What epoll_wait was last asked to wait, ms; it never really waits longer than a few ms. */
 int fault_wait_ms(void);
 
-/* Blocks that the core has allocated and not freed, and their bytes; descriptors that this process has open. */
+/* Blocks that the core has allocated and not freed, and their bytes; descriptors that this process has open.
+ */
 long fault_blocks(void);
 size_t fault_bytes(void);
 int fault_descriptors(void);

@@ -1,4 +1,5 @@
-/* peer: the client's side of the tests: sockets, a byte string, and a reader of answers that forgives nothing. */
+/* peer: the client's side of the tests: sockets, a byte string, and a reader of answers that forgives
+ * nothing. */
 #ifndef PEER_H
 #define PEER_H
 
@@ -18,7 +19,8 @@ void text_take(struct text *text, size_t n); /* the first n bytes are done with 
 void text_drop(struct text *text);
 bool text_is(const struct text *text, const char *string);
 
-/* Two connected sockets, both non-blocking; fds[0] is the server's. `room`: SO_SNDBUF of the server's, 0: as it is. */
+/* Two connected sockets, both non-blocking; fds[0] is the server's. `room`: SO_SNDBUF of the server's, 0: as
+ * it is. */
 void pair_unix(int fds[2], int room);
 void pair_tcp(int fds[2], int room);
 
@@ -47,8 +49,9 @@ struct answer {
     struct text body;
 };
 
-/* Read the answer at the start of buf[0..len) into *answer (whose body is emptied first). `to_head`: to a HEAD
- * request; `ended`: nothing will follow. Returns its length, 0 for "not all here yet", -1 for one that is wrong. */
+/* Read the answer at the start of buf[0..len) into *answer (whose body is emptied first). `to_head`: to a
+ * HEAD request; `ended`: nothing will follow. Returns its length, 0 for "not all here yet", -1 for one that
+ * is wrong. */
 long answer_read(struct answer *answer, const char *buf, size_t len, bool to_head, bool ended);
 void answer_drop(struct answer *answer);
 

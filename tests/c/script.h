@@ -1,4 +1,5 @@
-/* script: what a client sends on one connection, and whether what it gets is right (see app.h for targets). */
+/* script: what a client sends on one connection, and whether what it gets is right (see app.h for targets).
+ */
 #ifndef SCRIPT_H
 #define SCRIPT_H
 

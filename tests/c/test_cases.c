@@ -3,12 +3,11 @@
  *
  * What a call may not see yet is poisoned, so a look too far ends the program.               */
 #define _GNU_SOURCE
+#include "cases.h"
 #include "fw_parser.h"
 #include "fw_scan.h"
 #include "fw_test.h"
 
-#include <dirent.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,40 +21,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(start, len) ((void)(start), (void)(len))
 #endif
 
-#ifndef CASES
-#define CASES "../cases"
-#endif
-
 enum { FIELDS_MOST = 256, LONG = 4096, CUTS_OF_LONG = 97 };
-
-struct text {
-    char *data;
-    size_t len, cap;
-};
-
-static void add(struct text *text, const char *data, size_t len)
-{
-    if (text->len + len + 1 > text->cap) {
-        text->cap = (text->len + len + 1) * 2;
-        text->data = realloc(text->data, text->cap);
-        if (text->data == NULL)
-            abort();
-    }
-    if (len > 0)
-        memcpy(text->data + text->len, data, len);
-    text->len += len;
-    text->data[text->len] = '\0';
-}
-
-__attribute__((format(printf, 2, 3))) static void say(struct text *text, const char *format, ...)
-{
-    char line[256];
-    va_list list;
-    va_start(list, format);
-    int len = vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    add(text, line, (size_t)len);
-}
 
 /* As in the case files: what is not printable escaped, long runs of one byte written as \{N*x}. */
 static void say_bytes(struct text *text, const char *data, size_t len)
@@ -75,108 +41,11 @@ static void say_bytes(struct text *text, const char *data, size_t len)
         else
             snprintf(one, sizeof one, byte >= ' ' && byte <= '~' ? "%c" : "\\x%02X", byte);
         if (same >= 32)
-            say(text, "\\{%zu*%s}", same, one);
+            text_print(text, "\\{%zu*%s}", same, one);
         else
-            same = 1, say(text, "%s", one);
+            same = 1, text_print(text, "%s", one);
         at += same;
     }
-}
-
-/* ---- the case files ---- */
-
-struct test_case {
-    char name[160];
-    struct text input, events;
-    struct fw_limits limits;
-};
-
-static const char *skip_escape(const char *from, const char *end, struct text *out)
-{
-    char byte;
-    switch (*from) {
-    case 'r':
-        byte = '\r';
-        break;
-    case 'n':
-        byte = '\n';
-        break;
-    case 't':
-        byte = '\t';
-        break;
-    case '\\':
-        byte = '\\';
-        break;
-    case 'x':
-        byte = (char)(fw_scan_hex(from[1]) << 4 | fw_scan_hex(from[2]));
-        from += 2;
-        break;
-    default:
-        printf("unknown escape \\%c\n", *from);
-        exit(2);
-    }
-    add(out, &byte, 1);
-    return from + 1 <= end ? from + 1 : end;
-}
-
-/* One piece of a line: a byte, an escape, or \{N*pieces}. */
-static const char *unescape(const char *from, const char *end, struct text *out)
-{
-    if (*from != '\\') {
-        add(out, from, 1);
-        return from + 1;
-    }
-    if (from[1] != '{')
-        return skip_escape(from + 1, end, out);
-    char *star;
-    unsigned long times = strtoul(from + 2, &star, 10);
-    struct text piece = {0};
-    const char *at = star + 1;
-    while (at < end && *at != '}')
-        at = unescape(at, end, &piece);
-    while (times-- > 0)
-        add(out, piece.data, piece.len);
-    free(piece.data);
-    return at + 1;
-}
-
-/* A line of an http block: its end is CR LF, but for one that ends in a backslash. */
-static void add_http_line(struct text *out, const char *line, size_t len)
-{
-    const char *end = line + len;
-    while (line < end) {
-        if (*line == '\\' && line + 1 == end)
-            return;
-        line = unescape(line, end, out);
-    }
-    add(out, "\r\n", 2);
-}
-
-static void set_limit(struct fw_limits *limits, const char *line)
-{
-    char name[32];
-    unsigned long long value;
-    if (sscanf(line, "%31s %llu", name, &value) != 2)
-        value = 1;
-    if (strcmp(name, "line") == 0)
-        limits->line = (uint32_t)value;
-    else if (strcmp(name, "fields") == 0)
-        limits->fields = (uint32_t)value;
-    else if (strcmp(name, "field_size") == 0)
-        limits->field_size = (uint32_t)value;
-    else if (strcmp(name, "head") == 0)
-        limits->head = (uint32_t)value;
-    else if (strcmp(name, "chunk_line") == 0)
-        limits->chunk_line = (uint32_t)value;
-    else if (strcmp(name, "trailer") == 0)
-        limits->trailer = (uint32_t)value;
-    else if (strcmp(name, "body") == 0)
-        limits->body = value;
-    else if (strcmp(name, "any_method") == 0)
-        limits->rules |= FW_RULE_ANY_METHOD;
-    else if (strcmp(name, "refuse_underscore") == 0)
-        limits->rules |= FW_RULE_REFUSE_UNDERSCORE;
-    else
-        fw_test_check(false, "a limit that there is", name, 0);
 }
 
 /* ---- parsing in pieces ---- */
@@ -193,16 +62,16 @@ static void say_data(struct run *run)
 {
     if (run->data.len == 0)
         return;
-    say(&run->events, "data ");
+    text_print(&run->events, "data ");
     say_bytes(&run->events, run->data.data, run->data.len);
-    say(&run->events, "\n");
+    text_print(&run->events, "\n");
     run->data.len = 0;
 }
 
 /* The label, and a space and the bytes if there are any. */
 static void say_span(struct run *run, const char *label, const char *buf, struct fw_span span)
 {
-    say(&run->events, span.len > 0 ? "%s " : "%s", label);
+    text_print(&run->events, span.len > 0 ? "%s " : "%s", label);
     say_bytes(&run->events, buf + span.off, span.len);
 }
 
@@ -210,7 +79,7 @@ static void say_field(struct run *run, const char *label, const char *buf, const
 {
     say_span(run, label, buf, field->name);
     say_span(run, ":", buf, field->value);
-    say(&run->events, "\n");
+    text_print(&run->events, "\n");
 
     const char *name = buf + field->name.off, *value = buf + field->value.off;
     bool ascii = fw_scan_ascii(value, field->value.len) == field->value.len;
@@ -227,33 +96,33 @@ static void say_head(struct run *run, const char *buf)
     const struct fw_framing *framing = &run->parser.framing;
     say_span(run, "request", buf, head->method);
     say_span(run, "", buf, head->target);
-    say(&run->events, " 1.%d\n", head->minor);
+    text_print(&run->events, " 1.%d\n", head->minor);
     CHECK_EQUAL(head->method_id, fw_method_find(buf + head->method.off, head->method.len));
     if (head->form != FW_FORM_ORIGIN)
-        say(&run->events, "form %s\n", forms[head->form]);
+        text_print(&run->events, "form %s\n", forms[head->form]);
     if (head->path.len != head->target.len) {
         say_span(run, "path", buf, head->path);
         say_span(run, "\nquery", buf, head->query);
-        say(&run->events, "\n");
+        text_print(&run->events, "\n");
     }
     if (head->path_escaped)
-        say(&run->events, "escaped\n");
+        text_print(&run->events, "escaped\n");
     for (uint32_t at = 0; at < head->count; at++)
         say_field(run, "field", buf, &head->fields[at]);
     if (head->authority.len > 0) {
         say_span(run, "host", buf, framing->host);
-        say(&run->events, "\n");
+        text_print(&run->events, "\n");
     }
     if (framing->kind == FW_BODY_LENGTH)
-        say(&run->events, "body %llu\n", (unsigned long long)framing->length);
+        text_print(&run->events, "body %llu\n", (unsigned long long)framing->length);
     if (framing->kind == FW_BODY_CHUNKED)
-        say(&run->events, "body chunked\n");
+        text_print(&run->events, "body chunked\n");
     if (framing->expect_continue)
-        say(&run->events, "expect\n");
+        text_print(&run->events, "expect\n");
     if (framing->upgrade)
-        say(&run->events, "upgrade\n");
+        text_print(&run->events, "upgrade\n");
     if (!framing->keep_alive)
-        say(&run->events, "close\n");
+        text_print(&run->events, "close\n");
 }
 
 /* Show the parser buf[*used..len), until it wants more. */
@@ -278,7 +147,7 @@ static void show(struct run *run, const char *buf, size_t len, size_t *used)
             break;
         case FW_PARSER_GOT_DATA:
             if (CHECK(data.len > 0 && fw_span_end(data) <= step))
-                add(&run->data, from + data.off, data.len);
+                text_add(&run->data, from + data.off, data.len);
             break;
         case FW_PARSER_GOT_FIELD:
             say_data(run);
@@ -286,15 +155,15 @@ static void show(struct run *run, const char *buf, size_t len, size_t *used)
             break;
         case FW_PARSER_GOT_END:
             say_data(run);
-            say(&run->events, "end\n");
+            text_print(&run->events, "end\n");
             CHECK_EQUAL(fw_parser_step(&run->parser, from, 0, run->limits, &step, &data, &field),
                         FW_PARSER_GOT_END);
             fw_parser_reset(&run->parser, run->fields, FIELDS_MOST);
             break;
         case FW_PARSER_FAIL:
             say_data(run);
-            say(&run->events, "%d %s\n", fw_error_status(run->parser.error),
-                fw_error_name(run->parser.error));
+            text_print(&run->events, "%d %s\n", fw_error_status(run->parser.error),
+                       fw_error_name(run->parser.error));
             run->failed = true;
             CHECK_EQUAL(fw_parser_step(&run->parser, from, 0, run->limits, &step, &data, &field),
                         FW_PARSER_FAIL);
@@ -323,8 +192,8 @@ static struct text parse(struct run *run, const char *buf, size_t len, const str
     ASAN_UNPOISON_MEMORY_REGION(buf, len);
     say_data(run);
     if (!run->failed && !run->complete)
-        say(&run->events, "more\n");
-    add(&run->events, "", 0);
+        text_print(&run->events, "more\n");
+    text_add(&run->events, "", 0);
     free(run->data.data);
     return run->events;
 }
@@ -367,9 +236,9 @@ static void run_case(const struct test_case *test)
     if (!open) {
         memcpy(buf + len, next_request, sizeof next_request - 1);
         struct text both = {0};
-        add(&both, want, strlen(want));
+        text_add(&both, want, strlen(want));
         if (!failed)
-            add(&both, next_events, sizeof next_events - 1);
+            text_add(&both, next_events, sizeof next_events - 1);
         expect("with the next behind it", buf, len + sizeof next_request - 1, &test->limits, NULL, 0,
                both.data);
         expect("and then the next", buf, len + sizeof next_request - 1, &test->limits, &len, 1, both.data);
@@ -380,8 +249,6 @@ static void run_case(const struct test_case *test)
 }
 
 /* ---- reading the files ---- */
-
-enum block { PROSE, LIMITS, HTTP, EVENTS };
 
 static bool print_events;     /* print the events that there are instead of comparing: to write new cases */
 static const char *inputs_to; /* write the bytes of each case to a file in this folder: seeds for fuzzers */
@@ -398,81 +265,23 @@ static void write_input(const struct text *input)
     }
 }
 
-static void finish_case(struct test_case *test)
+static void finish_case(const struct test_case *test)
 {
-    if (test->input.data != NULL) {
-        case_count++;
-        if (inputs_to != NULL) {
-            write_input(&test->input);
-        } else if (print_events) {
-            struct text got = parse(&shared_run, test->input.data, test->input.len, &test->limits, NULL, 0);
-            printf("## %s\n%s\n", test->name, got.data);
-            free(got.data);
-        } else {
-            run_case(test);
-        }
+    case_count++;
+    if (inputs_to != NULL) {
+        write_input(&test->input);
+    } else if (print_events) {
+        struct text got = parse(&shared_run, test->input.data, test->input.len, &test->limits, NULL, 0);
+        printf("## %s\n%s\n", test->name, got.data);
+        free(got.data);
+    } else {
+        run_case(test);
     }
-    free(test->input.data);
-    free(test->events.data);
-    *test = (struct test_case){.limits = fw_limits_default()};
-}
-
-static void read_cases(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    if (!CHECK(file != NULL))
-        return;
-    struct test_case test = {.limits = fw_limits_default()};
-    enum block block = PROSE;
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t len;
-    while ((len = getline(&line, &cap, file)) > 0) {
-        if (line[len - 1] == '\n')
-            line[--len] = '\0';
-        if (block == PROSE && strncmp(line, "## ", 3) == 0) {
-            finish_case(&test);
-            snprintf(test.name, sizeof test.name, "%s: %s", strrchr(path, '/') + 1, line + 3);
-        } else if (strncmp(line, "```", 3) == 0) {
-            block = block != PROSE                   ? PROSE
-                    : strcmp(line, "```http") == 0   ? HTTP
-                    : strcmp(line, "```events") == 0 ? EVENTS
-                    : strcmp(line, "```limits") == 0 ? LIMITS
-                                                     : PROSE;
-            if (block == HTTP)
-                add(&test.input, "", 0);
-        } else if (block == HTTP) {
-            add_http_line(&test.input, line, (size_t)len);
-        } else if (block == EVENTS) {
-            add(&test.events, line, (size_t)len);
-            add(&test.events, "\n", 1);
-        } else if (block == LIMITS) {
-            set_limit(&test.limits, line);
-        }
-    }
-    finish_case(&test);
-    free(line);
-    fclose(file);
-}
-
-static int is_case_file(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-    return len > 3 && strcmp(entry->d_name + len - 3, ".md") == 0 && strcmp(entry->d_name, "README.md") != 0;
 }
 
 static void every_case_gives_its_events(void)
 {
-    struct dirent **entries;
-    int count = scandir(CASES, &entries, is_case_file, alphasort);
-    CHECK(count > 0);
-    for (int at = 0; at < count; at++) {
-        char path[512];
-        snprintf(path, sizeof path, "%s/%s", CASES, entries[at]->d_name);
-        read_cases(path);
-        free(entries[at]);
-    }
-    free(entries);
+    cases_read_all(finish_case);
     CHECK(case_count >= 150);
 }
 
@@ -486,7 +295,7 @@ int main(int argc, char **argv)
         print_events = strcmp(argv[1], "--events") == 0;
         inputs_to = print_events ? NULL : argv[2];
         for (int at = print_events ? 2 : 3; at < argc; at++)
-            read_cases(argv[at]);
+            cases_read(argv[at], finish_case);
         return 0;
     }
     return fw_test_main(argc, argv, tests, COUNT_OF(tests));

@@ -188,7 +188,8 @@ static void check_all(const struct script *script)
 static int only_status(void)
 {
     struct answer answer = {0};
-    long n = answer_read(&answer, peer.got.data != NULL ? peer.got.data : "", peer.got.len, false, peer.ended);
+    long n =
+        answer_read(&answer, peer.got.data != NULL ? peer.got.data : "", peer.got.len, false, peer.ended);
     int status = n > 0 && (size_t)n == peer.got.len ? answer.status : -(int)peer.got.len;
     answer_drop(&answer);
     return status;
@@ -233,7 +234,8 @@ static void a_connection_is_small(void)
     CHECK(sizeof(struct fw_conn) < 1024);
     begin(pair_unix, 0);
     drive();
-    CHECK_EQUAL(fault_blocks(), env.blocks.count); /* the one block that an idle connection tried to read with */
+    CHECK_EQUAL(fault_blocks(),
+                env.blocks.count); /* the one block that an idle connection tried to read with */
     send_text(hello);
     CHECK_EQUAL(only_status(), 200);
     CHECK_EQUAL(conn.state, FW_CONN_IDLE);
@@ -486,7 +488,8 @@ static void lines_of_all_lengths(void)
         text_print(&text, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n");
         size_t head = text.len;
         for (int i = 0; i < 20000; i++)
-            text_add(&text, i == 0 || i == 10 || i == 4106 || i == 8203 || i == 8204 || i == 17000 ? "\n" : "x", 1);
+            text_add(&text,
+                     i == 0 || i == 10 || i == 4106 || i == 8203 || i == 8204 || i == 17000 ? "\n" : "x", 1);
         CHECK_EQUAL(peer_write(&peer, text.data, text.len), text.len);
         conn.readable = true;
         while (fw_conn_step(&conn) != FW_NEED_SERVE)
@@ -603,13 +606,14 @@ static void continue_is_said_where_it_is_waited_for(void)
         const char *head, *body;
         bool wanted;
     } cases[] = {
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "hello", true},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "hello",
+         true},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-Continue\r\n\r\n",
          "5\r\nhello\r\n0\r\n\r\n", true},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n", "", false},
         {"GET /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", "", false},
-        {"POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "hello",
-         false},
+        {"POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+         "hello", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         for (int at_once = 0; at_once < 2; at_once++) {
@@ -658,7 +662,8 @@ static void continue_waits_for_room(void)
     CHECK_EQUAL(peer.got.len, 0);
     conn.blocked = false;
     drive();
-    CHECK(peer.got.len > 9000 && memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
+    CHECK(peer.got.len > 9000 &&
+          memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
     send_bytes(script.requests.data + head, 40);
     check_all(&script);
     CHECK_EQUAL(script_check(&script, &peer).interim, 1);
@@ -693,7 +698,8 @@ static void refusals_in_every_state(void)
         {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", FW_E_LENGTH_INVALID},
         {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx", FW_E_CHUNK_SIZE},
         {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX", FW_E_CHUNK_END},
-        {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n", FW_E_TRAILER_FORBIDDEN},
+        {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n",
+         FW_E_TRAILER_FORBIDDEN},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         for (int bytewise = 0; bytewise < 2; bytewise++) {
@@ -713,7 +719,8 @@ static void refusals_in_every_state(void)
             CHECK_EQUAL(env.refusals.count, 1);
             const struct fw_refusal *refusal = &env.refusals.each[0];
             CHECK_EQUAL(refusal->error, cases[i].error);
-            CHECK(refusal->addr_len == 9 && memcmp(refusal->addr, "192.0.2.1", 9) == 0 && refusal->port == 4711);
+            CHECK(refusal->addr_len == 9 && memcmp(refusal->addr, "192.0.2.1", 9) == 0 &&
+                  refusal->port == 4711);
             size_t line = strcspn(cases[i].sent, "\r\n");
             if (!bytewise)
                 CHECK(refusal->line_len == line && memcmp(refusal->line, cases[i].sent, line) == 0);
@@ -751,7 +758,8 @@ static void a_long_first_line_is_logged_in_part(void)
     begin(pair_unix, 0);
     send_bytes(text.data, text.len);
     CHECK_EQUAL(last_refusal(), FW_E_LINE_TOO_LONG);
-    CHECK(env.refusals.each[0].line_len == FW_REFUSAL_LINE && memcmp(env.refusals.each[0].line, text.data, FW_REFUSAL_LINE) == 0);
+    CHECK(env.refusals.each[0].line_len == FW_REFUSAL_LINE &&
+          memcmp(env.refusals.each[0].line, text.data, FW_REFUSAL_LINE) == 0);
     end();
     text_drop(&text);
     begin(pair_unix, 0);
@@ -877,7 +885,8 @@ static void lingering_has_an_end(void)
 static void a_flood_is_taken_in_turns(void)
 {
     static char flood[20000];
-    static const char *const before[] = {"x y\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"};
+    static const char *const before[] = {"x y\r\n\r\n",
+                                         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n"};
     for (size_t i = 0; i < COUNT_OF(before); i++) {
         begin(pair_unix, 0);
         env.body_memory = 0;
@@ -919,8 +928,9 @@ static void a_client_that_has_said_all_gets_its_answer(void)
 
 static void an_end_in_mid_request(void)
 {
-    static const char *const halves[] = {"GET / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
-                                         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc"};
+    static const char *const halves[] = {
+        "GET / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc"};
     for (size_t i = 0; i < COUNT_OF(halves); i++) {
         begin(pair_tcp, 0);
         send_text(halves[i]);
@@ -934,8 +944,11 @@ static void an_end_in_mid_request(void)
 
 static void reset_by_client(void)
 {
-    static const char *const sent[] = {"", "GET / HT", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
-                                       "x y\r\n\r\n", "GET /large/9000000 HTTP/1.1\r\nHost: a\r\n\r\n",
+    static const char *const sent[] = {"",
+                                       "GET / HT",
+                                       "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+                                       "x y\r\n\r\n",
+                                       "GET /large/9000000 HTTP/1.1\r\nHost: a\r\n\r\n",
                                        "GET /file/9000000 HTTP/1.1\r\nHost: a\r\n\r\n"};
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     for (size_t i = 0; i < COUNT_OF(sent); i++) {
@@ -967,7 +980,8 @@ static void reset_by_client(void)
 
 static void answers_larger_than_the_socket(void)
 {
-    static const char *const targets[] = {"/large/600000", "/stream/12/50000", "/stream/1000/300", "/file/600000"};
+    static const char *const targets[] = {"/large/600000", "/stream/12/50000", "/stream/1000/300",
+                                          "/file/600000"};
     for (size_t i = 0; i < COUNT_OF(targets); i++)
         for (int tcp = 0; tcp < 2; tcp++) {
             struct script script = {0};
@@ -1074,7 +1088,8 @@ static void what_the_application_leaves_unfinished(void)
     CHECK(answer.has_length && answer.body.len == 50);
     end();
     begin(pair_tcp, 0); /* nothing was sent: an answer of our own, and who is behind it is not answered */
-    send_text("GET /echo HTTP/1.1\r\nHost: a\r\n\r\nGET /fail HTTP/1.1\r\nHost: a\r\n\r\nGET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+    send_text("GET /echo HTTP/1.1\r\nHost: a\r\n\r\nGET /fail HTTP/1.1\r\nHost: a\r\n\r\nGET /echo "
+              "HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(peer.fd, SHUT_WR);
     drive_to_end();
     CHECK(closed && peer.ended);
@@ -1132,13 +1147,13 @@ static const struct {
     enum fault_call call;
     int error;
 } faults[] = {
-    {FAULT_alloc, 0},          {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},      {FAULT_recv, EAGAIN},
-    {FAULT_recv, ETIMEDOUT},   {FAULT_recv, ENOMEM},     {FAULT_send, EPIPE},      {FAULT_send, ECONNRESET},
-    {FAULT_send, EAGAIN},      {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},    {FAULT_sendmsg, EPIPE},
-    {FAULT_sendmsg, EAGAIN},   {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM},  {FAULT_sendfile, EPIPE},
-    {FAULT_sendfile, EIO},     {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR},  {FAULT_pwrite, ENOSPC},
-    {FAULT_pwrite, EIO},       {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},       {FAULT_pread, EINTR},
-    {FAULT_open, EMFILE},      {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},    {FAULT_shutdown, ENOTCONN},
+    {FAULT_alloc, 0},           {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},     {FAULT_recv, EAGAIN},
+    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},     {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},
+    {FAULT_send, EAGAIN},       {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},   {FAULT_sendmsg, EPIPE},
+    {FAULT_sendmsg, EAGAIN},    {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM}, {FAULT_sendfile, EPIPE},
+    {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},
+    {FAULT_pwrite, EIO},        {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},      {FAULT_pread, EINTR},
+    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN},
     {FAULT_setsockopt, EINVAL},
 };
 
@@ -1224,7 +1239,8 @@ static const struct fw_test tests[] = {
     {"a_refused_head_gets_no_body", a_refused_head_gets_no_body},
     {"a_long_first_line_is_logged_in_part", a_long_first_line_is_logged_in_part},
     {"times_that_are_over", times_that_are_over},
-    {"an_answer_survives_what_the_client_goes_on_sending", an_answer_survives_what_the_client_goes_on_sending},
+    {"an_answer_survives_what_the_client_goes_on_sending",
+     an_answer_survives_what_the_client_goes_on_sending},
     {"lingering_has_an_end", lingering_has_an_end},
     {"a_flood_is_taken_in_turns", a_flood_is_taken_in_turns},
     {"a_client_that_has_said_all_gets_its_answer", a_client_that_has_said_all_gets_its_answer},
@@ -1236,7 +1252,8 @@ static const struct fw_test tests[] = {
     {"a_file_that_shrinks", a_file_that_shrinks},
     {"what_the_application_leaves_unfinished", what_the_application_leaves_unfinished},
     {"a_connection_dropped_in_mid_answer", a_connection_dropped_in_mid_answer},
-    {"a_closed_answer_leaves_nothing_of_what_is_behind_it", a_closed_answer_leaves_nothing_of_what_is_behind_it},
+    {"a_closed_answer_leaves_nothing_of_what_is_behind_it",
+     a_closed_answer_leaves_nothing_of_what_is_behind_it},
     {"every_call_fails_once", every_call_fails_once},
     {"memory_is_gone", memory_is_gone},
 };

@@ -1,6 +1,7 @@
 /* Tests of fw_loop: real listeners and clients, app.c for an application, a clock that is stepped. */
 #define _GNU_SOURCE
 #include "app.h"
+#include "cases.h"
 #include "fault.h"
 #include "fw_test.h"
 #include "peer.h"
@@ -16,7 +17,14 @@
 #include <unistd.h>
 
 enum { GIVE_UP_MS = 20000, CLIENTS_MOST = 200, FAMILIES = 3 };
-enum { HEAD_MS = 3000, BODY_MS = 4000, KEEPALIVE_MS = 5000, WRITE_MS = 6000, LINGER_MS = 1000, GRACE_MS = 30000 };
+enum {
+    HEAD_MS = 3000,
+    BODY_MS = 4000,
+    KEEPALIVE_MS = 5000,
+    WRITE_MS = 6000,
+    LINGER_MS = 1000,
+    GRACE_MS = 30000
+};
 
 static struct fw_loop loop;
 static struct fw_loop_config config;
@@ -47,6 +55,7 @@ static void configure(void)
     client_count = 0;
     before_serving = NULL;
     app_while_waiting = NULL;
+    app_only_echoes = false;
 }
 
 static void start(void)
@@ -84,8 +93,10 @@ static void check_lists(void)
         const struct fw_queue *queue = &loop.queues[kind];
         const struct fw_conn *before = NULL;
         uint32_t count = 0;
-        for (const struct fw_conn *conn = queue->first; conn != NULL && count <= loop.connections; conn = conn->next) {
-            CHECK(conn->prev == before && conn->queue == kind && conn->state != FW_CONN_CLOSED && conn->fd >= 0);
+        for (const struct fw_conn *conn = queue->first; conn != NULL && count <= loop.connections;
+             conn = conn->next) {
+            CHECK(conn->prev == before && conn->queue == kind && conn->state != FW_CONN_CLOSED &&
+                  conn->fd >= 0);
             if (kind < FW_QUEUE_TIMED && before != NULL)
                 CHECK(before->since_ms <= conn->since_ms);
             if (conn->state == FW_CONN_IDLE && kind < FW_QUEUE_TIMED)
@@ -164,7 +175,8 @@ static void say(struct peer *client, const char *text)
     CHECK_EQUAL(peer_write(client, text, strlen(text)), strlen(text));
 }
 
-/* How many whole answers with this status are there, one behind the other; -1: something else is there, too. */
+/* How many whole answers with this status are there, one behind the other; -1: something else is there, too.
+ */
 static int answers_of(const struct peer *client, int status)
 {
     struct answer answer = {0};
@@ -253,8 +265,8 @@ static void a_request_costs_two_calls(void)
     struct peer *client = accepted(PEER_V4);
     say(client, hello);
     TURN_UNTIL(has_answers(client, 1));
-    unsigned long recvs = fault_calls(FAULT_recv), sends = fault_calls(FAULT_send), ctls = fault_calls(FAULT_epoll_ctl),
-                  allocs = fault_calls(FAULT_alloc);
+    unsigned long recvs = fault_calls(FAULT_recv), sends = fault_calls(FAULT_send),
+                  ctls = fault_calls(FAULT_epoll_ctl), allocs = fault_calls(FAULT_alloc);
     for (int i = 2; i <= 101; i++) {
         say(client, hello);
         TURN_UNTIL(has_answers(client, i));
@@ -275,7 +287,8 @@ static void idle_connections_are_cheap(void)
         say(accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
     for (int i = 0; i < CLIENTS_MOST; i++)
         TURN_UNTIL(has_answers(&clients[i], 1));
-    size_t pooled = loop.env.blocks.count * loop.env.blocks.size + loop.env.fields.count * loop.env.fields.size;
+    size_t pooled =
+        loop.env.blocks.count * loop.env.blocks.size + loop.env.fields.count * loop.env.fields.size;
     CHECK(pooled <= 3 * (FW_BUF_BLOCK + 4000)); /* one connection after the other has used the same block */
     CHECK((fault_bytes() - pooled) / CLIENTS_MOST < 1024);
     end();
@@ -287,11 +300,12 @@ static void all_read(void)
         peer_read(&clients[i]);
 }
 
-/* Many clients at once with random requests, sent in random pieces, read in random portions, through sockets of
- * random size: every answer is right and in its order. */
+/* Many clients at once with random requests, sent in random pieces, read in random portions, through sockets
+ * of random size: every answer is right and in its order. */
 static void random_streams(void)
 {
-    static const char *const targets[] = {"/echo/%u", "/stream/3/%u", "/large/%u", "/file/%u", "/lines", "/empty"};
+    static const char *const targets[] = {"/echo/%u", "/stream/3/%u", "/large/%u",
+                                          "/file/%u", "/lines",       "/empty"};
     struct fw_random random = {2026};
     for (int round = 0; round < 60; round++) {
         enum { COUNT = 6 };
@@ -317,8 +331,11 @@ static void random_streams(void)
                     how = fw_random(&random, 2) ? SCRIPT_CHUNKED : SCRIPT_PLAIN;
                 if (!(how & SCRIPT_OLD) && body)
                     how |= fw_random(&random, 4) == 0 ? SCRIPT_EXPECT : SCRIPT_PLAIN;
-                script_add(&scripts[i], body ? "POST" : fw_random(&random, 5) == 0 ? "HEAD" : "GET", target,
-                           body ? fw_random(&random, most) : 0, how);
+                script_add(&scripts[i],
+                           body                         ? "POST"
+                           : fw_random(&random, 5) == 0 ? "HEAD"
+                                                        : "GET",
+                           target, body ? fw_random(&random, most) : 0, how);
             }
             connect_to((enum peer_family)fw_random(&random, FAMILIES));
         }
@@ -335,7 +352,8 @@ static void random_streams(void)
             over = 0;
             for (size_t i = 0; i < COUNT; i++) {
                 const struct text *requests = &scripts[i].requests;
-                size_t left = requests->len - sent[i], piece = 1 + fw_random(&random, fw_random(&random, 2) ? 50 : 20000);
+                size_t left = requests->len - sent[i],
+                       piece = 1 + fw_random(&random, fw_random(&random, 2) ? 50 : 20000);
                 sent[i] += peer_write(&clients[i], requests->data + sent[i], piece < left ? piece : left);
                 if (fw_random(&random, 2))
                     peer_read(&clients[i]);
@@ -353,6 +371,126 @@ static void random_streams(void)
         CHECK_EQUAL(loop.env.refusals.count, 0);
         end();
     }
+}
+
+/* --- the corpus --- */
+
+/* What the events of a case say of the next answer. */
+struct expected {
+    int status; /* 0: there is none */
+    bool to_head, close;
+    struct text body;
+};
+
+static bool begins(const char *line, const char *with)
+{
+    return strncmp(line, with, strlen(with)) == 0;
+}
+
+/* Read the events from *at on, to the end of one request. */
+static void expect_next(const char **at, struct expected *expected)
+{
+    struct text *body = &expected->body;
+    body->len = 0;
+    *expected = (struct expected){.body = *body};
+    text_add(body, "", 0);
+    while (**at != '\0' && expected->status == 0) {
+        const char *line = *at;
+        size_t len = strcspn(line, "\n");
+        *at += len + 1;
+        if (begins(line, "request ")) {
+            expected->to_head = begins(line, "request HEAD ");
+            cases_unescape(body, line + 8, len - 8 - strlen(" 1.1"));
+            text_add(body, "\n", 1);
+        } else if (begins(line, "data ")) {
+            cases_unescape(body, line + 5, len - 5);
+        } else if (begins(line, "close")) {
+            expected->close = true;
+        } else if (begins(line, "end")) {
+            expected->status = 200;
+        } else if (line[0] >= '4' && line[0] <= '5') {
+            expected->status = atoi(line);
+            expected->close = true;
+            for (int error = 1; error < FW_ERROR_COUNT; error++) {
+                const char *name = fw_error_name((enum fw_error)error);
+                if (len == 4 + strlen(name) && begins(line + 4, name)) {
+                    body->len = 0;
+                    text_print(body, "%d %s: %s\n", expected->status, fw_error_reason(expected->status),
+                               fw_error_text((enum fw_error)error));
+                }
+            }
+        }
+    }
+}
+
+/* Is what the client has got what the events say, no more and no less, and is nothing behind what closes? */
+static void check_events(const struct test_case *test, const struct peer *client)
+{
+    const char *at = test->events.data != NULL ? test->events.data : "";
+    struct expected expected = {0};
+    struct answer answer = {0};
+    size_t used = 0;
+    CHECK(client->ended && !client->reset);
+    for (expect_next(&at, &expected); expected.status != 0; expect_next(&at, &expected)) {
+        long n;
+        do {
+            n = answer_read(&answer, client->got.data + used, client->got.len - used, expected.to_head, true);
+            used += n > 0 ? (size_t)n : 0;
+        } while (n > 0 && answer.status == 100);
+        /* a refusal knows of HEAD only where the head was whole enough to say so */
+        if (!CHECK(n > 0) || !CHECK_EQUAL(answer.status, expected.status) ||
+            !CHECK_EQUAL(answer.close, expected.close))
+            break;
+        CHECK(expected.to_head ? answer.body.len == 0
+                               : answer.body.len == expected.body.len &&
+                                     memcmp(answer.body.data, expected.body.data, answer.body.len) == 0);
+        if (expected.close)
+            break;
+    }
+    CHECK_EQUAL(used, client->got.len);
+    answer_drop(&answer);
+    text_drop(&expected.body);
+}
+
+/* Send the case in two pieces (or, `cut` SIZE_MAX, byte by byte), and say that this was all. */
+static void play(const struct test_case *test, enum peer_family family, size_t cut)
+{
+    struct peer *client = accepted(family);
+    const struct text *input = &test->input;
+    size_t sent = 0;
+    fw_test_note("%s, cut at %zu", test->name, cut);
+    while (sent < input->len && !client->ended) {
+        size_t until = cut == SIZE_MAX ? sent + 1 : sent < cut ? cut : input->len;
+        sent += peer_write(client, input->data + sent, until - sent);
+        turn();
+    }
+    shutdown(client->fd, SHUT_WR);
+    TURN_UNTIL(client->ended || client->reset);
+    check_events(test, client);
+    peer_close(client);
+    client_count--;
+    TURN_UNTIL(loop.connections == 0);
+}
+
+static void play_case(const struct test_case *test)
+{
+    enum { SHORT = 200 };
+    configure();
+    config.limits = test->limits;
+    config.timeouts.head_ms = 1000000;
+    start();
+    app_only_echoes = true;
+    play(test, PEER_V4, 0);
+    if (test->input.len < 5000)
+        play(test, PEER_UNIX, SIZE_MAX);
+    for (size_t cut = 1; cut < test->input.len && test->input.len < SHORT; cut++)
+        play(test, PEER_UNIX, cut);
+    end();
+}
+
+static void every_case_through_a_live_loop(void)
+{
+    cases_read_all(play_case);
 }
 
 /* --- one among many --- */
@@ -406,7 +544,8 @@ static void slow_client_reads(void)
     }
 }
 
-/* An answer that is made faster than it is read waits, without burning time and with the others' sockets seen to. */
+/* An answer that is made faster than it is read waits, without burning time and with the others' sockets seen
+ * to. */
 static void a_slow_reader_keeps_nobody_from_his_refusal(void)
 {
     for (int tcp = 0; tcp < 2; tcp++) {
@@ -520,7 +659,8 @@ static void deadlines_are_kept_in_order(void)
     for (size_t i = 0; i < COUNT_OF(gone); i++) {
         struct peer *client = accepted(i % 2 ? PEER_V4 : PEER_UNIX);
         say(client, kinds[i % COUNT_OF(kinds)].sent);
-        bool answered = kinds[i % COUNT_OF(kinds)].status == 200 || kinds[i % COUNT_OF(kinds)].ms == LINGER_MS;
+        bool answered =
+            kinds[i % COUNT_OF(kinds)].status == 200 || kinds[i % COUNT_OF(kinds)].ms == LINGER_MS;
         TURN_UNTIL(!answered || client->got.len > 0);
         TURN_UNTIL(answered || kinds[i % COUNT_OF(kinds)].sent[0] == '\0' ||
                    loop.queues[FW_QUEUE_HEAD].count + loop.queues[FW_QUEUE_BODY].count > 0);
@@ -937,11 +1077,12 @@ static const struct {
     enum fault_call call;
     int error;
 } faults[] = {
-    {FAULT_alloc, 0},         {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},       {FAULT_send, EPIPE},
-    {FAULT_send, ENOBUFS},    {FAULT_sendmsg, EPIPE},   {FAULT_sendfile, EIO},     {FAULT_accept4, EMFILE},
-    {FAULT_accept4, EINTR},   {FAULT_accept4, EAGAIN},  {FAULT_epoll_ctl, ENOMEM}, {FAULT_epoll_ctl, ENOSPC},
-    {FAULT_epoll_wait, EINTR}, {FAULT_pwrite, ENOSPC},  {FAULT_pread, EIO},        {FAULT_open, EMFILE},
-    {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EBADF},
+    {FAULT_alloc, 0},          {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
+    {FAULT_send, EPIPE},       {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
+    {FAULT_sendfile, EIO},     {FAULT_accept4, EMFILE},    {FAULT_accept4, EINTR},
+    {FAULT_accept4, EAGAIN},   {FAULT_epoll_ctl, ENOMEM},  {FAULT_epoll_ctl, ENOSPC},
+    {FAULT_epoll_wait, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_pread, EIO},
+    {FAULT_open, EMFILE},      {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EBADF},
 };
 
 /* The n-th call fails, for every n, while three clients are served: one of them may have to suffer, no other,
@@ -972,7 +1113,8 @@ static void every_call_fails_once(void)
                 over = 0;
                 for (int c = 0; c < COUNT; c++) {
                     struct peer *client = &clients[c];
-                    sent[c] += peer_write(client, script.requests.data + sent[c], script.requests.len - sent[c]);
+                    sent[c] +=
+                        peer_write(client, script.requests.data + sent[c], script.requests.len - sent[c]);
                     if (client->got.len > 0 && script_check(&script, client).refusal != 0)
                         shutdown(client->fd, SHUT_WR);
                     over += client->ended || client->reset;
@@ -987,7 +1129,8 @@ static void every_call_fails_once(void)
                 suffered += verdict.whole < script.count;
             }
             CHECK(suffered <= (fault_was_hit() ? 1 : 0));
-            if (faults[i].call == FAULT_accept4 || faults[i].call == FAULT_epoll_wait || faults[i].error == EINTR)
+            if (faults[i].call == FAULT_accept4 || faults[i].call == FAULT_epoll_wait ||
+                faults[i].error == EINTR)
                 CHECK_EQUAL(suffered, 0);
             bool done = !fault_was_hit();
             fault_fail(faults[i].call, 1, 0, 0);
@@ -1009,6 +1152,7 @@ static const struct fw_test tests[] = {
     {"a_request_costs_two_calls", a_request_costs_two_calls},
     {"idle_connections_are_cheap", idle_connections_are_cheap},
     {"random_streams", random_streams},
+    {"every_case_through_a_live_loop", every_case_through_a_live_loop},
     {"pipelining_starves_nobody", pipelining_starves_nobody},
     {"a_slow_reader_keeps_nobody_from_his_refusal", a_slow_reader_keeps_nobody_from_his_refusal},
     {"who_never_reads_is_reset", who_never_reads_is_reset},
