@@ -122,10 +122,12 @@ static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
     loop->listen_again_ms = 0;
 }
 
+/* Who waits for room is registered anew each time, which makes the kernel look once more: a change that it
+ * has told of before, or has missed, must not leave a connection waiting for the next one.              */
 static bool arm(struct fw_loop *loop, struct fw_conn *conn, bool write)
 {
     unsigned what = FW_POLL_READ | FW_POLL_EDGE | (write ? FW_POLL_WRITE : 0u);
-    if (conn->polled && conn->polled_write == write)
+    if (conn->polled && !conn->polled_write && !write)
         return true;
     int failed = conn->polled ? fw_poll_change(loop->poll, conn->fd, what, conn)
                               : fw_poll_add(loop->poll, conn->fd, what, conn);
@@ -307,7 +309,8 @@ static bool accept_one(struct fw_loop *loop, struct fw_listener *listener)
     case ENONET:
     case ENOPROTOOPT:
         return true; /* that one is gone; there may be others */
-    default:         /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
+    default:
+        /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
         rest_after(loop, errno);
         return false;
     }
@@ -682,6 +685,7 @@ bool fw_loop_watch(struct fw_loop *loop, int fd)
 
 void fw_loop_drop(struct fw_loop *loop)
 {
+    fw_loop_send(loop); /* what is whole goes out, however sudden the end */
     struct slab *slab = loop->slabs;
     while (slab != NULL) {
         struct slab *next = slab->next;

@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include "app.h"
 
+#include "peer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { SLICE = 1000, LINE_MOST = 1000000 };
+enum { SLICE = 1000, LINE_MOST = 1000000, WAIT_MOST_MS = 30000 };
 
 void (*app_while_waiting)(void);
 bool app_only_echoes;
@@ -43,9 +45,15 @@ static void put(struct fw_conn *conn, struct fw_loop *loop, const char *block, s
 {
     if (fw_conn_write(conn, block, len) != FW_OK || loop == NULL || !fw_conn_full(conn))
         return;
-    while (fw_loop_wait_room(loop, conn))
+    uint64_t end_ms = peer_now_ms() + WAIT_MOST_MS;
+    while (fw_loop_wait_room(loop, conn)) {
         if (app_while_waiting != NULL)
             app_while_waiting();
+        if (peer_now_ms() > end_ms) {
+            printf("app: waited for room without end\n");
+            exit(1);
+        }
+    }
 }
 
 static void finish(struct fw_conn *conn)

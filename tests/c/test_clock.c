@@ -10,7 +10,7 @@
 
 static void check_date(int64_t second, const char *want)
 {
-    char got[FW_CLOCK_DATE_LEN + 1], line[64];
+    char got[FW_CLOCK_DATE_LEN + 1], line[96];
     memset(got, '#', sizeof got);
     fw_clock_date(second, got);
     snprintf(line, sizeof line, "Date: %s GMT\r\n", want);

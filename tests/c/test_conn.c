@@ -653,10 +653,12 @@ static void continue_waits_for_room(void)
     fault_fail(FAULT_send, 1, 1, EAGAIN);
     fault_fail(FAULT_sendmsg, 1, 1, EAGAIN);
     conn.readable = true;
-    while (fw_conn_step(&conn) == FW_NEED_SERVE) {
+    enum fw_conn_need need;
+    while ((need = fw_conn_step(&conn)) == FW_NEED_SERVE) {
         fw_conn_serve(&conn);
         app_serve(&conn, NULL);
     }
+    CHECK_EQUAL(need, FW_NEED_WRITE);
     CHECK(conn.blocked && fault_was_hit());
     peer_read(&peer);
     CHECK_EQUAL(peer.got.len, 0);
@@ -749,6 +751,25 @@ static void a_refused_head_gets_no_body(void)
     end();
 }
 
+static void no_memory_for_a_longer_head(void)
+{
+    struct text text = {0};
+    text_print(&text, "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 0; i < 17; i++)
+        text_print(&text, "X-%d: %0900d\r\n", i, i);
+    begin(pair_unix, 0);
+    send_bytes(text.data, text.len);
+    CHECK(conn.state == FW_CONN_HEAD && peer.got.len == 0);
+    fw_pool_give(&env.blocks, fw_pool_take(&env.blocks)); /* one is there for the answer */
+    fault_fail(FAULT_alloc, 1, 1, 0);
+    send_bytes(text.data + text.len - 910, 910);
+    CHECK(fault_was_hit());
+    CHECK_EQUAL(only_status(), 503);
+    CHECK_EQUAL(last_refusal(), FW_E_NO_MEMORY);
+    end();
+    text_drop(&text);
+}
+
 static void a_long_first_line_is_logged_in_part(void)
 {
     struct text text = {0};
@@ -797,6 +818,7 @@ static void times_that_are_over(void)
     CHECK_EQUAL(conn.state, FW_CONN_BODY);
     fw_conn_expire(&conn);
     drive();
+    CHECK(!closed && conn.state == FW_CONN_LINGER); /* the rest may still come */
     shutdown(peer.fd, SHUT_WR);
     drive_to_end();
     CHECK_EQUAL(only_status(), 408);
@@ -1237,6 +1259,7 @@ static const struct fw_test tests[] = {
     {"a_body_that_is_refused_is_not_asked_for", a_body_that_is_refused_is_not_asked_for},
     {"refusals_in_every_state", refusals_in_every_state},
     {"a_refused_head_gets_no_body", a_refused_head_gets_no_body},
+    {"no_memory_for_a_longer_head", no_memory_for_a_longer_head},
     {"a_long_first_line_is_logged_in_part", a_long_first_line_is_logged_in_part},
     {"times_that_are_over", times_that_are_over},
     {"an_answer_survives_what_the_client_goes_on_sending",

@@ -373,6 +373,60 @@ static void random_streams(void)
     }
 }
 
+static size_t answered_before[8], answered_count;
+static uint64_t call_ms;
+
+static void look_who_has_his_answer(struct fw_conn *conn)
+{
+    (void)conn;
+    size_t count = 0;
+    all_read();
+    for (size_t i = 0; i < client_count; i++)
+        count += clients[i].got.len > 0;
+    answered_before[answered_count++ % COUNT_OF(answered_before)] = count;
+    fault_clock_step(call_ms);
+}
+
+/* Answers to quick calls leave together at the end of the turn; behind a slow call nobody waits. */
+static void answers_of_one_turn(void)
+{
+    enum { COUNT = 5 };
+    for (call_ms = 0; call_ms < 2; call_ms++) {
+        begin();
+        for (int i = 0; i < COUNT; i++)
+            accepted(PEER_UNIX);
+        for (int i = 0; i < COUNT; i++)
+            say(&clients[i], hello);
+        answered_count = 0;
+        before_serving = look_who_has_his_answer;
+        turn();
+        CHECK_EQUAL(answered_count, COUNT);
+        for (size_t i = 0; i < COUNT; i++) {
+            CHECK_EQUAL(answered_before[i], call_ms == 0 ? 0 : i);
+            CHECK(has_answers(&clients[i], 1));
+        }
+        end();
+    }
+}
+
+/* ... and a sudden end does not keep them back. */
+static void answers_that_wait_when_the_loop_ends(void)
+{
+    begin();
+    struct peer *client = accepted(PEER_UNIX);
+    say(client, hello);
+    fw_loop_step(&loop);
+    struct fw_conn *conn = fw_loop_take(&loop);
+    app_serve(conn, &loop);
+    fw_loop_give(&loop, conn);
+    fw_loop_stop(&loop, FW_STOP_NOW);
+    fw_loop_drop(&loop);
+    peer_read(client);
+    CHECK(has_answers(client, 1) && client->ended);
+    CHECK(fw_loop_init(&loop, &config)); /* for end() */
+    end();
+}
+
 /* --- the corpus --- */
 
 /* What the events of a case say of the next answer. */
@@ -750,9 +804,11 @@ static void a_long_call_costs_no_connection(void)
         say(accepted(i % 2 ? PEER_V6 : PEER_UNIX), hello);
     for (int i = 0; i < COUNT; i++)
         TURN_UNTIL(has_answers(&clients[i], 1));
+    pass(KEEPALIVE_MS / 2);
     struct peer *halfway = accepted(PEER_V4);
     say(halfway, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
+    pass(BODY_MS / 4);
     say(&clients[0], hello);
     before_serving = a_long_call;
     struct fw_conn *conn;
@@ -1152,6 +1208,8 @@ static const struct fw_test tests[] = {
     {"a_request_costs_two_calls", a_request_costs_two_calls},
     {"idle_connections_are_cheap", idle_connections_are_cheap},
     {"random_streams", random_streams},
+    {"answers_of_one_turn", answers_of_one_turn},
+    {"answers_that_wait_when_the_loop_ends", answers_that_wait_when_the_loop_ends},
     {"every_case_through_a_live_loop", every_case_through_a_live_loop},
     {"pipelining_starves_nobody", pipelining_starves_nobody},
     {"a_slow_reader_keeps_nobody_from_his_refusal", a_slow_reader_keeps_nobody_from_his_refusal},
