@@ -40,11 +40,12 @@ class Loop:
     """Serves a WSGI application on listening sockets, in one thread.
 
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
-    "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection is
-    used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the loop
-    stops gracefully. `script_name` is the path that the application is mounted below.
+    "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
+    is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
+    loop stops gracefully. `script_name` is the path that the application is mounted below.
 
-    Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no sense.
+    Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
+    sense.
     """
 
     def __init__(
