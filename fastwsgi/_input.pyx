@@ -2,7 +2,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
-from libc.stdint cimport uint64_t
+from libc.stdint cimport SIZE_MAX, uint64_t
 
 from fastwsgi.c_server cimport fw_conn_body_line, fw_conn_body_read
 
@@ -41,12 +41,16 @@ cdef class Input:
     def readline(self, size=-1):
         """The next line with its LF, or at most `size` bytes of it. b"" at the end."""
         cdef Py_ssize_t n = -1 if size is None else size
+        cdef size_t length
         cdef size_t most = <size_t>(self.length - self.pos if n < 0 else <uint64_t>n)
         if self.pos == self.length or most == 0:
             return b""
         if self.conn is NULL:
             raise ValueError("wsgi.input is read after its request has ended")
-        return self.take(fw_conn_body_line(self.conn, self.pos, most))
+        length = fw_conn_body_line(self.conn, self.pos, most)
+        if length == SIZE_MAX:
+            raise OSError("the temporary file with the request body cannot be read")
+        return self.take(length)
 
     def readlines(self, hint=-1):
         """The lines that are left, or the first of them that have `hint` bytes or more together."""

@@ -641,36 +641,40 @@ static void continue_is_said_where_it_is_waited_for(void)
         }
 }
 
-/* The socket has no room when the client is to be told to go on: it is told when there is. */
+/* The socket has no room when the client is to be told to go on, or has none for the answer before: it is
+ * told when there is. */
 static void continue_waits_for_room(void)
 {
-    struct script script = {0};
-    script_add(&script, "GET", "/large/9000", 0, SCRIPT_PLAIN);
-    script_add(&script, "POST", "/echo", 40, SCRIPT_EXPECT);
-    size_t head = script.requests.len - 40;
-    begin(pair_unix, 0);
-    CHECK_EQUAL(peer_write(&peer, script.requests.data, head), head);
-    fault_fail(FAULT_send, 1, 1, EAGAIN);
-    fault_fail(FAULT_sendmsg, 1, 1, EAGAIN);
-    conn.readable = true;
-    enum fw_conn_need need;
-    while ((need = fw_conn_step(&conn)) == FW_NEED_SERVE) {
-        fw_conn_serve(&conn);
-        app_serve(&conn, NULL);
+    for (int behind = 0; behind < 2; behind++) {
+        struct script script = {0};
+        if (behind)
+            script_add(&script, "GET", "/large/9000", 0, SCRIPT_PLAIN);
+        script_add(&script, "POST", "/echo", 40, SCRIPT_EXPECT);
+        size_t head = script.requests.len - 40;
+        begin(pair_unix, 0);
+        CHECK_EQUAL(peer_write(&peer, script.requests.data, head), head);
+        fault_fail(FAULT_send, 1, 1, EAGAIN);
+        fault_fail(FAULT_sendmsg, 1, 1, EAGAIN);
+        conn.readable = true;
+        enum fw_conn_need need;
+        while ((need = fw_conn_step(&conn)) == FW_NEED_SERVE) {
+            fw_conn_serve(&conn);
+            app_serve(&conn, NULL);
+        }
+        CHECK_EQUAL(need, FW_NEED_WRITE);
+        CHECK(conn.blocked && fault_was_hit());
+        peer_read(&peer);
+        CHECK_EQUAL(peer.got.len, 0);
+        conn.blocked = false;
+        drive();
+        CHECK(peer.got.len >= 25 &&
+              memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
+        send_bytes(script.requests.data + head, 40);
+        check_all(&script);
+        CHECK_EQUAL(script_check(&script, &peer).interim, 1);
+        end();
+        script_drop(&script);
     }
-    CHECK_EQUAL(need, FW_NEED_WRITE);
-    CHECK(conn.blocked && fault_was_hit());
-    peer_read(&peer);
-    CHECK_EQUAL(peer.got.len, 0);
-    conn.blocked = false;
-    drive();
-    CHECK(peer.got.len > 9000 &&
-          memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
-    send_bytes(script.requests.data + head, 40);
-    check_all(&script);
-    CHECK_EQUAL(script_check(&script, &peer).interim, 1);
-    end();
-    script_drop(&script);
 }
 
 static void a_body_that_is_refused_is_not_asked_for(void)
