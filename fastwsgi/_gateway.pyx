@@ -256,12 +256,15 @@ cdef class Exchange:
             if not done:
                 self.respond_iterable(result)
             self.finish()
-            # what close() does, perhaps slowly, is not the client's concern
+            # what close() does, perhaps slowly, is no client's concern
             fw_conn_push(self.conn)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
+                self.reclaim()
+                self.offer()
                 close()
+                self.reclaim()
         return 0
 
     cdef int finish(self) except -1:
@@ -301,7 +304,10 @@ cdef class Exchange:
     cdef int respond_iterable(self, result) except -1:
         """Blocks that come quickly leave together; the monitor sends those whose successor takes its time."""
         cdef fw_conn *conn = self.conn
-        cdef object block, blocks = iter(result)
+        cdef object block, blocks
+        self.offer()
+        blocks = iter(result)
+        self.reclaim()
         while True:
             self.offer()
             block = next_of(blocks)
