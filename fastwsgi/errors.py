@@ -28,6 +28,10 @@ class ConfigError(Exception):
         self.expected = expected
 
 
+class UnknownSettingError(ConfigError, AttributeError):
+    """There is no setting of that name. An AttributeError too, as programs expect from `cfg.set`."""
+
+
 class UsageError(Exception):
     """A command line that cannot be understood: not about one setting's value."""
 

@@ -15,6 +15,7 @@ from server.process import Server, eventually
 
 from fastwsgi import arbiter
 from fastwsgi._board import BOOTING, LEAVING, SERVING, Slot
+from fastwsgi.app.base import GivenApplication
 from fastwsgi.arbiter import Arbiter, Member
 from fastwsgi.settings import Layer, Settings
 
@@ -387,10 +388,8 @@ def test_an_address_that_cannot_be_listened_on(start: Start, bind: str) -> None:
 @pytest.fixture
 def idle(tmp_path: Path) -> Iterator[Arbiter]:
     """An arbiter that does not run, of two workers with a timeout of 10 s."""
-    layer = Layer(
-        "test", {"workers": 2, "timeout": 10, "errorlog": str(tmp_path / "log"), "graceful_timeout": 5}
-    )
-    made = Arbiter(Settings([layer]), "nothing")
+    settings = {"workers": 2, "timeout": 10, "errorlog": str(tmp_path / "log"), "graceful_timeout": 5}
+    made = Arbiter(GivenApplication("nothing", settings, "test"))
     yield made
     made.close()
 

@@ -6,9 +6,13 @@ import sys
 import pytest
 
 from fastwsgi import __version__
-from fastwsgi.cli import make_parser, parse
-from fastwsgi.errors import ConfigError, UsageError
-from fastwsgi.settings import declared
+from fastwsgi.app.wsgiapp import WSGIApplication
+from fastwsgi.settings import Settings, declared
+from fastwsgi.settings.arguments import make_parser
+
+
+def parse(argv: list[str]) -> Settings:
+    return WSGIApplication(argv=argv).cfg
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +36,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_options(line: str) -> None:
     if "--worke " in line:
         # worker-class, worker-connections and workers begin so: an abbreviation must be unambiguous
-        with pytest.raises(UsageError, match="ambiguous"):
+        with pytest.raises(SystemExit, match="ambiguous"):
             parse(line.split())
         line = line.replace("--worke ", "--workers ")
     settings = parse(line.split())
@@ -58,14 +62,16 @@ def test_options(line: str) -> None:
     ],
 )
 def test_usage_errors(line: str, message: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(SystemExit) as caught:
         parse(line.split())
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_value() -> None:
-    with pytest.raises(ConfigError, match=r"^bind = 'a:b' \(command line\) is not valid: expected a port"):
+    with pytest.raises(
+        SystemExit, match=r"^fastwsgi: error: bind = 'a:b' \(command line\) is not valid: expected a port"
+    ):
         parse(["app", "-b", "a:b"])
 
 
@@ -73,7 +79,7 @@ def test_help_tells_of_every_setting() -> None:
     text = make_parser().format_help()
     for setting in declared().values():
         assert all(flag in text for flag in setting.flags)
-        assert not setting.flags or f"\n{setting.group}:\n" in text
+        assert not setting.flags or f"\n{setting.section}:\n" in text
     assert "[127.0.0.1:8000]" in text
     assert '"%(r)s"' in text
 

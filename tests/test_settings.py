@@ -1,14 +1,16 @@
 """fastwsgi/settings.py: declarations, values, layers."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from fastwsgi.errors import ConfigError
+from fastwsgi.log import Logger
 from fastwsgi.settings import Layer, Settings, declared
 
-# name, flags and default as gunicorn 27 has them; keepalive is the one deliberate difference.
+# name, flags and default as gunicorn 27 has them
 GUNICORN = {
     "wsgi_app": ((), None),
     "bind": (("-b", "--bind"), ("127.0.0.1:8000",)),
@@ -44,13 +46,6 @@ def test_names_flags_and_defaults_are_gunicorns(name: str) -> None:
     flags, default = GUNICORN[name]
     assert declared()[name].flags == flags
     assert getattr(Settings(), name) == default
-
-
-def test_the_rest_is_ours() -> None:
-    assert set(declared()) - set(GUNICORN) == {"keepalive", "chdir"}
-    assert declared()["keepalive"].flags == ("--keep-alive",)
-    assert declared()["chdir"].flags == ("--chdir",)
-    assert Settings().keepalive == 75
 
 
 def test_no_flag_is_used_twice() -> None:
@@ -158,3 +153,25 @@ def test_chdir_keeps_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Settings().chdir == str(tmp_path / "current")
     monkeypatch.setenv("PWD", os.sep)  # not where we are
     assert Settings().chdir == str(tmp_path / "release-1")
+
+
+def test_derived_attributes() -> None:
+    settings = given(
+        bind=["a:1", "unix:/b"], raw_env=["A=b=c"], raw_paste_global_conf=["d=e"], user="7", group=8
+    )
+    assert [str(address) for address in settings.address] == ["a:1", "unix:/b"]
+    assert (settings.uid, settings.gid) == (7, 8)
+    assert (Settings().uid, Settings().gid) == (os.geteuid(), os.getegid())
+    assert not settings.is_ssl
+    assert settings.env == {"A": "b=c"}
+    assert settings.paste_global_conf == {"d": "e"}
+    assert settings.worker_class_str == "sync"
+    assert settings.proc_name == "fastwsgi"
+    assert given(default_proc_name="site.wsgi").proc_name == "site.wsgi"
+    assert given(default_proc_name="site.wsgi", proc_name="shop").proc_name == "shop"
+    assert settings.sendfile
+    assert not given(sendfile=False).sendfile
+    assert settings.logger_class is Logger
+    assert given(logger_class="gunicorn.glogging.Logger").logger_class is Logger
+    assert given(logger_class="collections.Counter").logger_class is Counter
+    assert given(logger_class=Counter).logger_class is Counter

@@ -1,0 +1,149 @@
+"""A server as a program embeds it: its settings, its application, `run()`.
+
+The interface is gunicorn's: a subclass says what the settings are in `load_config()` and which callable is
+served in `load()`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from fastwsgi import __version__
+from fastwsgi.app.loader import load
+from fastwsgi.errors import ConfigError, UsageError
+from fastwsgi.settings import Config, Layer, Settings
+from fastwsgi.settings.arguments import given, make_parser, parse_arguments
+from fastwsgi.settings.values import typed_directory
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+    from wsgiref.types import WSGIApplication
+
+
+COMMAND_LINE = "command line"
+
+
+class BaseApplication:
+    """Settings and an application. ConfigError: a setting is wrong.
+
+    While `load_config()` runs, `cfg` is a `Config`, which has `set(name, value)`; from then on it is a
+    `Settings`, which cannot be changed.
+    """
+
+    cfg: Settings
+
+    def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
+        self.usage = usage
+        self.prog = prog
+        self.callable: WSGIApplication | None = None
+        self.start_directory = typed_directory()
+        self.cfg = self.read_config()
+
+    def load_config(self) -> None:
+        """Set what differs from the defaults, with `self.cfg.set(name, value)`."""
+        raise NotImplementedError
+
+    def load(self) -> WSGIApplication:
+        """The application that is served. Called in every worker, or once with `preload_app`."""
+        raise NotImplementedError
+
+    def read_config(self) -> Settings:
+        """The settings as they are now, read anew. ConfigError: one of them is wrong."""
+        self.cfg = config = Config()
+        self.load_config()
+        return config.freeze()
+
+    def reload(self) -> None:
+        """Replace the settings by what is written now. ConfigError: nothing has changed."""
+        before, directory = self.cfg, os.getcwd()
+        # what is relative was relative to where the server was started
+        os.chdir(self.start_directory)
+        try:
+            self.cfg = self.read_config()
+        except BaseException:
+            self.cfg = before
+            raise
+        finally:
+            os.chdir(directory)
+
+    def wsgi(self) -> WSGIApplication:
+        """What load() returned the first time."""
+        if self.callable is None:
+            self.callable = self.load()
+        return self.callable
+
+    def run(self) -> None:
+        """Serve until a signal ends the server. SystemExit: it could not start, or failed."""
+        from fastwsgi.arbiter import Arbiter
+
+        code = Arbiter(self).run()
+        if code:
+            raise SystemExit(code)
+
+
+class GivenApplication(BaseApplication):
+    """An application, or its specification, and settings that somebody has at hand."""
+
+    def __init__(self, app: str | WSGIApplication, settings: Mapping[str, object], source: str) -> None:
+        self.app = app
+        self.given = settings
+        self.source = source
+        super().__init__()
+
+    def read_config(self) -> Settings:
+        return Settings([Layer(self.source, self.given)])
+
+    def load(self) -> WSGIApplication:
+        return load(self.app)
+
+
+class Application(BaseApplication):
+    """A `BaseApplication` with a command line. What is wrong there ends the program, with one line.
+
+    A subclass may have `init()`, which returns settings that the command line can override.
+    """
+
+    def __init__(
+        self, usage: str | None = None, prog: str | None = None, argv: Sequence[str] | None = None
+    ) -> None:
+        self.argv = sys.argv[1:] if argv is None else argv
+        try:
+            super().__init__(usage, prog)
+        except (ConfigError, UsageError) as error:
+            self.fail(error)
+
+    def init(
+        self, parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: list[str]
+    ) -> Mapping[str, object] | None:
+        """Settings of a framework, weaker than all that is configured. `arguments`: the positional ones."""
+        return None
+
+    def read_config(self) -> Settings:
+        self.parser = make_parser(self.usage, self.prog)
+        self.options = parse_arguments(self.parser, self.argv)
+        if self.options.version:
+            print(f"{self.parser.prog} (version {__version__})")
+            sys.exit(0)
+        return super().read_config()
+
+    def load_config(self) -> None:
+        self.layer(self.init(self.parser, self.options, self.options.args) or {}, "framework")
+        self.layer(given(self.options), COMMAND_LINE)
+
+    def layer(self, values: Mapping[str, object], source: str) -> None:
+        """Set all these, over what is there."""
+        for name, value in values.items():
+            self.cfg.set(name, value, source)
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except ConfigError as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> NoReturn:
+        sys.exit(f"{self.prog or 'fastwsgi'}: error: {error}")

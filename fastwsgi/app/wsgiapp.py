@@ -1,0 +1,47 @@
+"""The application that the command `fastwsgi` serves: what its arguments or its configuration name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastwsgi.app.base import COMMAND_LINE, Application
+from fastwsgi.app.loader import load
+from fastwsgi.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+    from wsgiref.types import WSGIApplication as Callable
+
+
+class WSGIApplication(Application):
+    """Serves APP of the command line, or else the setting `wsgi_app`."""
+
+    app_uri: str
+
+    def init(
+        self, parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: list[str]
+    ) -> Mapping[str, object] | None:
+        if len(arguments) > 1:
+            raise UsageError(f"one application is served, and there is a second argument: {arguments[1]!r}")
+        return None
+
+    def load_config(self) -> None:
+        super().load_config()
+        if self.options.args:
+            self.cfg.set("wsgi_app", self.options.args[0], COMMAND_LINE)
+        if not self.cfg.wsgi_app:
+            raise UsageError(
+                "no application given: expected MODULE:NAME, as in 'fastwsgi project.wsgi:application'"
+            )
+        self.app_uri = self.cfg.wsgi_app
+        if self.cfg.source("default_proc_name") == "default":
+            self.cfg.set("default_proc_name", self.app_uri, self.cfg.source("wsgi_app"))
+
+    def load(self) -> Callable:
+        return load(self.app_uri)
+
+
+def run(prog: str | None = None, argv: Sequence[str] | None = None) -> None:
+    """Run the command with `argv` (default: this process's arguments)."""
+    WSGIApplication(prog=prog, argv=argv).run()

@@ -1,0 +1,172 @@
+"""Every setting, declared once: its flags, how a value is read, its default, section and help.
+
+The command line's options, the help and the checks all come from the declarations: the tables in this
+package, which `Settings` puts together. Where values come from (the command line, `run()`, ...) is not
+decided here: a source of values is a `Layer`, and later layers win. Names, flags and defaults are gunicorn's,
+with a few deliberate differences: connections are kept alive for 75 s, because an idle one holds no worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastwsgi.errors import ConfigError, UnknownSettingError, nearest
+from fastwsgi.settings.declaration import Entry, Section, Setting
+from fastwsgi.settings.hooks import DirtyArbiterHooks, ServerHooks
+from fastwsgi.settings.logs import Logging, ProcessNaming
+from fastwsgi.settings.mechanics import ServerMechanics
+from fastwsgi.settings.protocols import HTTP2, SSL
+from fastwsgi.settings.serving import (
+    ConfigFile,
+    Control,
+    Debugging,
+    DirtyArbiters,
+    Security,
+    ServerSocket,
+    WorkerProcesses,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fastwsgi.sockets import Address
+
+__all__ = ["Config", "Entry", "Layer", "Setting", "Settings", "declared"]
+
+
+class Layer(NamedTuple):
+    """Values from one source, by setting name, as they were written there."""
+
+    source: str
+    values: Mapping[str, object]
+
+
+class Settings(
+    ConfigFile,
+    ServerSocket,
+    WorkerProcesses,
+    Security,
+    Debugging,
+    ServerMechanics,
+    Logging,
+    ProcessNaming,
+    SSL,
+    HTTP2,
+    ServerHooks,
+    DirtyArbiters,
+    DirtyArbiterHooks,
+    Control,
+):
+    """What the server was told, checked and complete. Frozen: a reload makes a new one."""
+
+    def __init__(self, layers: Iterable[Layer] = ()) -> None:
+        """Later layers win. ConfigError: a name is no setting, or a value is not valid."""
+        self.entries = {name: _default(setting) for name, setting in declared().items()}
+        for layer in layers:
+            for name, value in layer.values.items():
+                self.entries[name] = Entry(_parsed(name, value, layer.source), layer.source)
+
+    @property
+    def settings(self) -> Mapping[str, Setting[object]]:
+        """The declarations, by name."""
+        return declared()
+
+    @property
+    def address(self) -> list[Address]:
+        """Where to listen."""
+        from fastwsgi.sockets import parse_address
+
+        return [parse_address(item) for item in self.bind]
+
+    @property
+    def uid(self) -> int:
+        return self.user
+
+    @property
+    def gid(self) -> int:
+        return self.group
+
+    @property
+    def is_ssl(self) -> bool:
+        return bool(self.certfile or self.keyfile)
+
+    @property
+    def worker_class_str(self) -> str:
+        return self.worker_class
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment variables of `raw_env`."""
+        return _pairs(self.raw_env)
+
+    @property
+    def paste_global_conf(self) -> dict[str, str]:
+        """The globals of `raw_paste_global_conf`."""
+        return _pairs(self.raw_paste_global_conf)
+
+    def source(self, name: str) -> str:
+        """Where the value of a setting came from, in words."""
+        return self.entries[name].source
+
+    def set(self, name: str, value: object, source: str = "") -> None:
+        """Only a `Config` can be changed, which is what `cfg` is while load_config() runs."""
+        raise AttributeError(
+            f"{name}: settings are set in load_config() or a configuration file, not while serving"
+        )
+
+    def __iter__(self) -> Iterator[tuple[str, Entry]]:
+        return iter(self.entries.items())
+
+
+class Config(Settings):
+    """Settings that are still being collected."""
+
+    def set(self, name: str, value: object, source: str = "load_config()") -> None:
+        """ConfigError: a name is no setting (an AttributeError too), or a value is not valid."""
+        self.entries[name] = Entry(_parsed(name, value, source), source)
+
+    def freeze(self) -> Settings:
+        """What has been collected, for good."""
+        made = Settings.__new__(Settings)
+        made.entries = dict(self.entries)
+        return made
+
+
+@functools.cache
+def declared() -> dict[str, Setting[object]]:
+    """All declarations by name, in the order they are declared, which is the help's order too."""
+    return {
+        name: item
+        for table in Settings.__mro__
+        if issubclass(table, Section)
+        for name, item in vars(table).items()
+        if isinstance(item, Setting)
+    }
+
+
+def _default(setting: Setting[object]) -> Entry:
+    if setting.variable and (written := os.environ.get(setting.variable)):
+        source = f"environment variable {setting.variable}"
+        return Entry(_parsed(setting.name, setting.from_variable(written), source), source)
+    return Entry(setting.parse(setting.default), "default")
+
+
+def _parsed(name: str, value: object, source: str) -> object:
+    try:
+        setting = declared()[name]
+    except KeyError:
+        similar = nearest(name, declared())
+        hint = "there is no such setting" + (f"; did you mean {similar!r}?" if similar else "")
+        raise UnknownSettingError(name, value, source, hint) from None
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        if setting.repeats and isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        raise ConfigError(name, value, source, str(error)) from error.__cause__
+
+
+def _pairs(assignments: Iterable[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (item.partition("=") for item in assignments)}
