@@ -11,10 +11,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from fastwsgi import __version__
-from fastwsgi.app.loader import load
-from fastwsgi.errors import ConfigError, UsageError
+from fastwsgi.app.loader import enter_project, load
+from fastwsgi.errors import EXIT_CONFIG, AppNotFoundError, ConfigError
 from fastwsgi.settings import Config, Layer, Settings
-from fastwsgi.settings.arguments import given, make_parser, parse_arguments
+from fastwsgi.settings.arguments import environment_arguments, given, make_parser, parse_arguments
 from fastwsgi.settings.values import typed_directory
 
 if TYPE_CHECKING:
@@ -77,12 +77,41 @@ class BaseApplication:
         return self.callable
 
     def run(self) -> None:
-        """Serve until a signal ends the server. SystemExit: it could not start, or failed."""
+        """Serve until a signal ends the server. SystemExit: it could not start, or failed.
+
+        With the settings `check_config` or `print_config` it only tells whether it could: SystemExit.
+        """
+        if self.cfg.print_config:
+            print(self.cfg.described())
+        if self.cfg.print_config or self.cfg.check_config:
+            sys.exit(self.check())
+
         from fastwsgi.arbiter import Arbiter
 
         code = Arbiter(self).run()
         if code:
             raise SystemExit(code)
+
+    def check(self) -> int:
+        """Load the application, as a worker would; the exit code. What is wrong is said on standard error."""
+        for line in self.cfg.warnings():
+            print(f"Warning: {line}", file=sys.stderr)
+        enter_project(self.cfg.chdir, self.cfg.pythonpath)
+        os.environ.update(self.cfg.env)
+        try:
+            self.wsgi()
+        except AppNotFoundError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            return EXIT_CONFIG
+        except Exception as error:
+            import traceback
+
+            from fastwsgi.workers.base import applications_part
+
+            print("Error: the application cannot be loaded:", file=sys.stderr)
+            traceback.print_exception(type(error), error, applications_part(error))
+            return EXIT_CONFIG
+        return 0
 
 
 class GivenApplication(BaseApplication):
@@ -113,7 +142,7 @@ class Application(BaseApplication):
         self.argv = sys.argv[1:] if argv is None else argv
         try:
             super().__init__(usage, prog)
-        except (ConfigError, UsageError) as error:
+        except ConfigError as error:
             self.fail(error)
 
     def init(
@@ -131,8 +160,35 @@ class Application(BaseApplication):
         return super().read_config()
 
     def load_config(self) -> None:
+        """From the weakest source to the strongest: init(), the configuration file, the arguments in the
+        environment, the command line."""
+        from fastwsgi.settings.file import default_file
+
+        from_environment = environment_arguments(self.parser)
         self.layer(self.init(self.parser, self.options, self.options.args) or {}, "framework")
-        self.layer(given(self.options), COMMAND_LINE)
+        # a configuration file may import what stands beside it
+        if self.start_directory not in sys.path:
+            sys.path.insert(0, self.start_directory)
+        for source, values in ((COMMAND_LINE, given(self.options)), from_environment):
+            if "config" in values:
+                self.load_config_from_file(str(values["config"]), source)
+                break
+        else:
+            if (found := default_file(self.start_directory)) is not None:
+                self.load_config_from_file(found, "where the server was started")
+        for source, values in (from_environment, (COMMAND_LINE, given(self.options))):
+            self.layer({name: value for name, value in values.items() if name != "config"}, source)
+
+    def load_config_from_file(self, location: str, source: str = "load_config()") -> None:
+        """Set what the configuration file PATH, file:PATH or python:MODULE says."""
+        from fastwsgi.settings.file import read_file
+
+        assert isinstance(self.cfg, Config), "only load_config() sets"
+        file = read_file(location)
+        self.cfg.set("config", file.path, source)
+        self.layer(file.values, file.path)
+        for name, setting in file.misspelt.items():
+            self.cfg.remark(f"{name} in {file.path} is no setting; did you mean {setting!r}?")
 
     def layer(self, values: Mapping[str, object], source: str) -> None:
         """Set all these, over what is there."""

@@ -64,6 +64,7 @@ class Settings(
     def __init__(self, layers: Iterable[Layer] = ()) -> None:
         """Later layers win. ConfigError: a name is no setting, or a value is not valid."""
         self.entries = {name: _default(setting) for name, setting in declared().items()}
+        self.remarks: tuple[str, ...] = ()
         for layer in layers:
             for name, value in layer.values.items():
                 self.entries[name] = Entry(_parsed(name, value, layer.source), layer.source)
@@ -106,6 +107,33 @@ class Settings(
         """The globals of `raw_paste_global_conf`."""
         return _pairs(self.raw_paste_global_conf)
 
+    def without_effect(self) -> list[Setting[object]]:
+        """The settings that were changed, and that change nothing here."""
+        return [
+            setting
+            for name, setting in declared().items()
+            if setting.no_effect and self.entries[name].value != setting.parse(setting.default)
+        ]
+
+    def warnings(self) -> list[str]:
+        """What the operator should know of what was set, one line each."""
+        lines = list(self.remarks)
+        reasons: dict[str, list[str]] = {}
+        for setting in self.without_effect():
+            reasons.setdefault(setting.no_effect, []).append(setting.name)
+        if reasons:
+            told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+            lines.append(f"These settings have no effect: {told}")
+        return lines
+
+    def described(self) -> str:
+        """Every setting by name, its value and where that comes from, one line each."""
+        width = max(map(len, self.entries))
+        return "\n".join(
+            f"{name:{width}} = {_shown(entry.value)}  ({entry.source})"
+            for name, entry in sorted(self.entries.items())
+        )
+
     def source(self, name: str) -> str:
         """Where the value of a setting came from, in words."""
         return self.entries[name].source
@@ -127,10 +155,15 @@ class Config(Settings):
         """ConfigError: a name is no setting (an AttributeError too), or a value is not valid."""
         self.entries[name] = Entry(_parsed(name, value, source), source)
 
+    def remark(self, line: str) -> None:
+        """Something that is not wrong, but that the operator should know."""
+        self.remarks += (line,)
+
     def freeze(self) -> Settings:
         """What has been collected, for good."""
         made = Settings.__new__(Settings)
         made.entries = dict(self.entries)
+        made.remarks = self.remarks
         return made
 
 
@@ -166,6 +199,15 @@ def _parsed(name: str, value: object, source: str) -> object:
         if setting.repeats and isinstance(value, list) and len(value) == 1:
             value = value[0]
         raise ConfigError(name, value, source, str(error)) from error.__cause__
+
+
+def _shown(value: object) -> str:
+    """A value as gunicorn prints it."""
+    if isinstance(value, tuple):
+        return str(list(value))
+    if callable(value):
+        return f"<{getattr(value, '__qualname__', value)}()>"
+    return str(value)
 
 
 def _pairs(assignments: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 from fastwsgi.errors import UsageError, nearest
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from fastwsgi.settings import Setting
+
+VARIABLES = ("FASTWSGI_CMD_ARGS", "GUNICORN_CMD_ARGS")
 
 USAGE = "%(prog)s [OPTIONS] APP"
 
@@ -80,6 +84,19 @@ def parse_arguments(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
 def given(options: argparse.Namespace) -> dict[str, object]:
     """The settings that were given, by name."""
     return {name: value for name, value in vars(options).items() if name in declared() and value is not None}
+
+
+def environment_arguments(parser: Parser) -> tuple[str, dict[str, object]]:
+    """Where the environment has arguments, and the settings in them. Ours are stronger than gunicorn's.
+
+    UsageError: they cannot be read. Positional arguments among them are ignored, as gunicorn does.
+    """
+    variable = next((name for name in VARIABLES if name in os.environ), VARIABLES[0])
+    source = f"environment variable {variable}"
+    try:
+        return source, given(parse_arguments(parser, shlex.split(os.environ.get(variable, ""))))
+    except (ValueError, UsageError) as error:
+        raise UsageError(f"{source}: {error}") from None
 
 
 def _unknown(argument: str) -> str:
