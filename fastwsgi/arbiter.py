@@ -120,12 +120,14 @@ class Arbiter:
 
     def supervise(self) -> int:
         self.log.info("Starting fastwsgi %s", __version__)
+        self.log_settings()
         try:
             self.open_listeners()
             if self.exit_code is None:
                 urls = ",".join(sockets.url(listener) for listener in self.listeners)
                 self.log.info("Listening at: %s (%s)", urls, self.pid)
                 self.log.info("Using worker: %s", self.settings.worker_class)
+                self.log.info("Number of workers: %s", self.wanted)
             while self.exit_code is None or self.members:
                 self.manage_workers()
                 for signum in self.wait(self.next_deadline()):
@@ -143,6 +145,13 @@ class Arbiter:
                 self.send(member, signal.SIGTERM)
             return EXIT_INTERNAL
         return self.exit_code
+
+    def log_settings(self) -> None:
+        """Say where the settings come from, and what is odd about them."""
+        if self.settings.source("config") != "default":
+            self.log.info("Using configuration: %s", self.settings.config)
+        for line in self.settings.warnings():
+            self.log.warning("%s", line)
 
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""

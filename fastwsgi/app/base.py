@@ -162,22 +162,29 @@ class Application(BaseApplication):
     def load_config(self) -> None:
         """From the weakest source to the strongest: init(), the configuration file, the arguments in the
         environment, the command line."""
+        self.layer(self.init(self.parser, self.options, self.options.args) or {}, "framework")
+        variable, from_environment = environment_arguments(self.parser)
+        from_command_line = given(self.options)
+        environments_file = from_environment.pop("config", None)
+        file = from_command_line.pop("config", None)
+        if file is None and environments_file is not None:
+            self.load_file(str(environments_file), variable)
+        else:
+            self.load_file(None if file is None else str(file), COMMAND_LINE)
+        self.layer(from_environment, variable)
+        self.layer(from_command_line, COMMAND_LINE)
+
+    def load_file(self, location: str | None, source: str) -> None:
+        """Set what the configuration file at `location` says, or (None) the one that is there by itself."""
         from fastwsgi.settings.file import default_file
 
-        from_environment = environment_arguments(self.parser)
-        self.layer(self.init(self.parser, self.options, self.options.args) or {}, "framework")
-        # a configuration file may import what stands beside it
-        if self.start_directory not in sys.path:
-            sys.path.insert(0, self.start_directory)
-        for source, values in ((COMMAND_LINE, given(self.options)), from_environment):
-            if "config" in values:
-                self.load_config_from_file(str(values["config"]), source)
-                break
-        else:
-            if (found := default_file(self.start_directory)) is not None:
-                self.load_config_from_file(found, "where the server was started")
-        for source, values in (from_environment, (COMMAND_LINE, given(self.options))):
-            self.layer({name: value for name, value in values.items() if name != "config"}, source)
+        if location is None:
+            location, source = default_file(self.start_directory), "where the server was started"
+        if location is not None:
+            # it may import what stands beside it
+            if self.start_directory not in sys.path:
+                sys.path.insert(0, self.start_directory)
+            self.load_config_from_file(location, source)
 
     def load_config_from_file(self, location: str, source: str = "load_config()") -> None:
         """Set what the configuration file PATH, file:PATH or python:MODULE says."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WSGIApplication(Application):
-    """Serves APP of the command line, or else the setting `wsgi_app`."""
+    """Serves APP of the command line, or else the setting `wsgi_app`; with `paste`, what that names."""
 
     app_uri: str
 
@@ -28,6 +28,12 @@ class WSGIApplication(Application):
 
     def load_config(self) -> None:
         super().load_config()
+        if self.cfg.paste:
+            from fastwsgi.app.pasterapp import paste_file, paste_settings
+
+            file, self.app_uri = paste_file(self.cfg.paste, self.cfg.source("paste"))
+            self.defaults(paste_settings(file), file)
+            return
         if self.options.args:
             self.cfg.set("wsgi_app", self.options.args[0], COMMAND_LINE)
         if not self.cfg.wsgi_app:
@@ -35,10 +41,17 @@ class WSGIApplication(Application):
                 "no application given: expected MODULE:NAME, as in 'fastwsgi project.wsgi:application'"
             )
         self.app_uri = self.cfg.wsgi_app
-        if self.cfg.source("default_proc_name") == "default":
-            self.cfg.set("default_proc_name", self.app_uri, self.cfg.source("wsgi_app"))
+        self.defaults({"default_proc_name": self.app_uri}, self.cfg.source("wsgi_app"))
+
+    def defaults(self, values: Mapping[str, object], source: str) -> None:
+        """Set those of `values` that nobody has set."""
+        self.layer({name: values[name] for name in values if self.cfg.source(name) == "default"}, source)
 
     def load(self) -> Callable:
+        if self.cfg.paste:
+            from fastwsgi.app.pasterapp import load_paste_application
+
+            return load_paste_application(self.app_uri, self.cfg.paste_global_conf)
         return load(self.app_uri)
 
 

@@ -13,6 +13,8 @@ from fastwsgi.settings.values import imported
 
 Hook = Callable[..., Any]
 
+NO_DIRTY = "there are no dirty arbiters"
+
 
 def nothing(*arguments: object) -> None:
     """What a hook does that is not set."""
@@ -68,57 +70,46 @@ def _takes(function: Hook, count: int) -> bool:
     return True
 
 
+def server_hook(*names: str, help: str, no_effect: str = "") -> Setting[Hook]:
+    return Setting(
+        parse=hook(*names), default=nothing, metavar=", ".join(names), help=help, no_effect=no_effect
+    )
+
+
 class ServerHooks(Section):
     section = "Server Hooks"
 
-    on_starting = Setting(
-        parse=hook("server"), default=nothing, help="The arbiter starts; it has no listeners yet."
+    on_starting = server_hook("server", help="The arbiter starts; it has no listeners yet.")
+    on_reload = server_hook("server", help="SIGHUP: the settings were read anew.")
+    when_ready = server_hook("server", help="The listeners are open; no worker was forked yet.")
+    pre_fork = server_hook("server", "worker", help="A worker is about to be forked.")
+    post_fork = server_hook(
+        "server", "worker", help="In the worker, after the fork, before the application is loaded."
     )
-    on_reload = Setting(parse=hook("server"), default=nothing, help="SIGHUP: the settings were read anew.")
-    when_ready = Setting(
-        parse=hook("server"), default=nothing, help="The listeners are open; no worker was forked yet."
-    )
-    pre_fork = Setting(
-        parse=hook("server", "worker"), default=nothing, help="A worker is about to be forked."
-    )
-    post_fork = Setting(
-        parse=hook("server", "worker"),
-        default=nothing,
-        help="In the worker, just after the fork, before the application is loaded.",
-    )
-    post_worker_init = Setting(
-        parse=hook("worker"), default=nothing, help="In the worker, after the application was loaded."
-    )
-    worker_int = Setting(parse=hook("worker"), default=nothing, help="In the worker, on SIGINT or SIGQUIT.")
-    worker_abort = Setting(
-        parse=hook("worker"), default=nothing, help="In the worker, on SIGABRT: its request takes too long."
-    )
-    pre_exec = Setting(
-        parse=hook("server"), default=nothing, help="Just before a new arbiter is executed (SIGUSR2)."
-    )
-    pre_request = Setting(
-        parse=hook("worker", "req"), default=nothing, help="In the worker, before each request."
-    )
+    post_worker_init = server_hook("worker", help="In the worker, after the application was loaded.")
+    worker_int = server_hook("worker", help="In the worker, on SIGINT or SIGQUIT.")
+    worker_abort = server_hook("worker", help="In the worker, on SIGABRT: its request takes too long.")
+    pre_exec = server_hook("server", help="Just before a new arbiter is executed (SIGUSR2).")
+    pre_request = server_hook("worker", "req", help="In the worker, before each request.")
     post_request = Setting(
         parse=post_request_hook,
         default=nothing,
-        help="In the worker, after each request: (worker, req, environ, resp); the last two may be left out.",
+        metavar="worker, req, environ, resp",
+        help="In the worker, after each request. The last two arguments may be left out.",
     )
-    child_exit = Setting(
-        parse=hook("server", "worker"), default=nothing, help="In the arbiter, when a worker has ended."
-    )
-    worker_exit = Setting(
-        parse=hook("server", "worker"), default=nothing, help="In the worker, just before it ends."
-    )
-    nworkers_changed = Setting(
-        parse=hook("server", "new_value", "old_value"),
-        default=nothing,
+    child_exit = server_hook("server", "worker", help="In the arbiter, when a worker has ended.")
+    worker_exit = server_hook("server", "worker", help="In the worker, just before it ends.")
+    nworkers_changed = server_hook(
+        "server",
+        "new_value",
+        "old_value",
         help="The number of workers was changed; the old value is None at first.",
     )
-    on_exit = Setting(parse=hook("server"), default=nothing, help="The arbiter is about to end.")
+    on_exit = server_hook("server", help="The arbiter is about to end.")
     ssl_context = Setting(
         parse=hook("config", "default_ssl_context_factory"),
         default=default_ssl_context,
+        metavar="config, default_ssl_context_factory",
         no_effect="TLS is not built yet",
         help="Make the SSLContext.",
     )
@@ -127,27 +118,11 @@ class ServerHooks(Section):
 class DirtyArbiterHooks(Section):
     section = "Dirty Arbiter Hooks"
 
-    on_dirty_starting = Setting(
-        parse=hook("arbiter"),
-        default=nothing,
-        no_effect="there are no dirty arbiters",
-        help="A dirty arbiter starts.",
+    on_dirty_starting = server_hook("arbiter", no_effect=NO_DIRTY, help="A dirty arbiter starts.")
+    dirty_post_fork = server_hook(
+        "arbiter", "worker", no_effect=NO_DIRTY, help="In a dirty worker, after the fork."
     )
-    dirty_post_fork = Setting(
-        parse=hook("arbiter", "worker"),
-        default=nothing,
-        no_effect="there are no dirty arbiters",
-        help="In a dirty worker, after the fork.",
+    dirty_worker_init = server_hook(
+        "worker", no_effect=NO_DIRTY, help="In a dirty worker, after its applications were loaded."
     )
-    dirty_worker_init = Setting(
-        parse=hook("worker"),
-        default=nothing,
-        no_effect="there are no dirty arbiters",
-        help="In a dirty worker, after its applications were loaded.",
-    )
-    dirty_worker_exit = Setting(
-        parse=hook("arbiter", "worker"),
-        default=nothing,
-        no_effect="there are no dirty arbiters",
-        help="A dirty worker has ended.",
-    )
+    dirty_worker_exit = server_hook("arbiter", "worker", no_effect=NO_DIRTY, help="A dirty worker has ended.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastwsgi.settings.declaration import Section, Setting
+from fastwsgi.settings.hooks import NO_DIRTY
 from fastwsgi.settings.values import (
     addresses,
     boolean,
@@ -255,7 +256,7 @@ class DirtyArbiters(Section):
         default=(),
         metavar="APP",
         action="append",
-        no_effect="there are no dirty arbiters",
+        no_effect=NO_DIRTY,
         help="An application for the pool of dirty workers.",
     )
     dirty_workers = Setting(
@@ -263,7 +264,7 @@ class DirtyArbiters(Section):
         parse=count,
         default=0,
         metavar="COUNT",
-        no_effect="there are no dirty arbiters",
+        no_effect=NO_DIRTY,
         help="The size of that pool.",
     )
     dirty_timeout = Setting(
@@ -271,7 +272,7 @@ class DirtyArbiters(Section):
         parse=count,
         default=300,
         metavar="SECONDS",
-        no_effect="there are no dirty arbiters",
+        no_effect=NO_DIRTY,
         help="How long one of its tasks may take.",
     )
     dirty_threads = Setting(
@@ -279,7 +280,7 @@ class DirtyArbiters(Section):
         parse=count,
         default=1,
         metavar="COUNT",
-        no_effect="there are no dirty arbiters",
+        no_effect=NO_DIRTY,
         help="How many threads one of its workers has.",
     )
     dirty_graceful_timeout = Setting(
@@ -287,7 +288,7 @@ class DirtyArbiters(Section):
         parse=count,
         default=30,
         metavar="SECONDS",
-        no_effect="there are no dirty arbiters",
+        no_effect=NO_DIRTY,
         help="How long its workers may take to finish.",
     )
 
