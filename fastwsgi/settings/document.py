@@ -9,20 +9,21 @@ from fastwsgi.settings import Setting, declared
 HEAD = """\
 # Settings
 
-Generated from the declarations in `fastwsgi/settings` by `python -m fastwsgi.settings.document > docs/settings.md`.
+Generated from the declarations in `fastwsgi/settings`:
+`python -m fastwsgi.settings.document > docs/settings.md`.
 
 Names, flags and meanings are gunicorn's. Where a setting is given in several places, the later of these wins:
 
 1. the default below, or the environment variable that takes its place: `PORT`, `WEB_CONCURRENCY`,
    `FORWARDED_ALLOW_IPS`, `SENDFILE`;
 2. the configuration file: `-c PATH`, `-c file:PATH` or `-c python:MODULE`, else `fastwsgi.conf.py`, else
-   `gunicorn.conf.py` in the directory that the server is started in. It is Python; variables with the name of a
-   setting are settings, all others are its own;
+   `gunicorn.conf.py` in the directory that the server is started in. It is Python; variables with the name of
+   a setting are settings, all others are its own;
 3. arguments in the environment variable `FASTWSGI_CMD_ARGS`, or where there is none in `GUNICORN_CMD_ARGS`;
 4. the command line.
 
-`fastwsgi APP --print-config` shows every value and where it comes from, `--check-config` tells whether the settings
-are right and the application can be loaded.
+`fastwsgi APP --print-config` shows every value and where it comes from, `--check-config` tells whether the
+settings are right and the application can be loaded.
 """
 
 
