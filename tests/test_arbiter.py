@@ -98,16 +98,28 @@ def test_from_start_to_end(start: Start, tmp_path: Path) -> None:
     assert all(is_gone(pid) for pid in workers)
     log = lines(server)
     assert re.fullmatch(r"\[INFO\] Starting fastwsgi \d+\.\d+\.\d+", log[0])
-    assert log[1:3] == [
+    assert log[1:4] == [
         f"[INFO] Listening at: {server.url} ({server.pid})",
         "[INFO] Using worker: sync",
+        "[INFO] Number of workers: 2",
     ]
-    assert set(log[3:5]) == {f"[INFO] Booting worker with pid: {pid}" for pid in workers}
+    assert set(log[4:6]) == {f"[INFO] Booting worker with pid: {pid}" for pid in workers}
     assert {f"[INFO] Worker exiting (pid: {pid})" for pid in workers} < set(log)
     assert "[INFO] Handling signal: term" in log
     assert log[-1] == "[INFO] Shutting down: Master"
     assert (tmp_path / "atexit").read_text() in map(str, workers)
     assert (tmp_path / "thread").read_text() in map(str, workers)
+
+
+def test_the_start_says_which_settings_are_used(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("log_level = 'debug'\nasgi_loop = 'uvloop'\n")
+    server = start("--config", str(tmp_path / "conf.py"))
+    server.wait_for_workers(1)
+    assert lines(server)[1:4] == [
+        f"[INFO] Using configuration: {tmp_path}/conf.py",
+        f"[WARNING] log_level in {tmp_path}/conf.py is no setting; did you mean 'loglevel'?",
+        "[WARNING] These settings have no effect: asgi_loop (fastwsgi serves WSGI applications only)",
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])

@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from fastwsgi.app.base import Application
-from fastwsgi.errors import ConfigError
+from fastwsgi.errors import EXIT_BOOT, AppNotFoundError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 def load_paste_application(uri: str, globals: Mapping[str, str]) -> WSGIApplication:
     """The application at config:PATH or config:PATH#NAME.
 
-    ConfigError: PasteDeploy is not installed.
+    AppNotFoundError: PasteDeploy is not installed.
     """
     try:
         deploy: Any = importlib.import_module("paste.deploy")
     except ModuleNotFoundError as error:
         if error.name not in ("paste", "paste.deploy"):
             raise
-        raise ConfigError(
-            "paste", uri, "", "it needs the package PasteDeploy: pip install 'fastwsgi[paste]'"
+        raise AppNotFoundError(
+            f"{uri} needs the package PasteDeploy: pip install 'fastwsgi[paste]'", EXIT_BOOT
         ) from None
     application: WSGIApplication = deploy.loadapp(uri, relative_to=os.getcwd(), global_conf=dict(globals))
     return application
@@ -87,8 +87,8 @@ def serve(app: WSGIApplication, global_conf: Mapping[str, str], **local_conf: st
     """The entry point `paste.server_runner`: serve `app` by the settings of a [server:NAME] section."""
     settings: dict[str, object] = dict(local_conf)
     host, port = settings.pop("host", ""), settings.pop("port", "")
-    if host and port:
-        settings["bind"] = f"{host}:{port}"
+    if port:
+        settings["bind"] = f"{host or '127.0.0.1'}:{port}"
     elif host:
         settings["bind"] = str(host).split(",")
     PasteServer(app, global_conf["__file__"], settings).run()

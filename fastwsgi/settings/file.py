@@ -27,6 +27,9 @@ DEFAULT_FILES = ("fastwsgi.conf.py", "gunicorn.conf.py")
 
 MODULE_NAME = "__config__"
 
+# Where the code lies that a traceback passes before it comes to the file.
+ON_THE_WAY = (__file__, "<frozen importlib", importlib.__file__)
+
 # What a person writes as the value of a setting; anything else with a similar name is a helper.
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
 
@@ -75,35 +78,31 @@ def _execute(path: str) -> tuple[str, dict[str, object], str]:
         with gunicorn_names():
             exec(compile(source, path, "exec"), vars(module))
     except (Exception, SystemExit) as error:
-        raise ConfigFileError(path, _report(error, path)) from error
+        raise ConfigFileError(path, _report(error)) from error
     return path, vars(module), source.decode(errors="replace")
 
 
 def _import_module(name: str) -> tuple[str, dict[str, object], str]:
     location = f"python:{name}"
-    path = ""
     try:
         with gunicorn_names():
             known = sys.modules.get(name)
             module = importlib.import_module(name) if known is None else importlib.reload(known)
-        path = module.__file__ or ""
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(module.__file__ or "", encoding="utf-8", errors="replace") as file:
             source = file.read()
     except OSError:
         source = ""  # made in C, or frozen: nobody misspells there
     except (Exception, SystemExit) as error:
-        raise ConfigFileError(location, _report(error, path)) from error
+        raise ConfigFileError(location, _report(error)) from error
     return location, vars(module), source
 
 
-def _report(error: BaseException, path: str) -> str:
+def _report(error: BaseException) -> str:
     """The traceback from the file's own first line on."""
     linecache.checkcache()
-    rest = first = error.__traceback__
-    while rest is not None and rest.tb_frame.f_code.co_filename != path:
+    rest = error.__traceback__
+    while rest is not None and rest.tb_frame.f_code.co_filename.startswith(ON_THE_WAY):
         rest = rest.tb_next
-    if rest is None and not isinstance(error, SyntaxError):
-        rest = first
     return "".join(traceback.format_exception(type(error), error, rest)).rstrip()
 
 

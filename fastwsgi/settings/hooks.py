@@ -30,7 +30,7 @@ def hook(*names: str) -> Callable[[object], Hook]:
     def parse(value: object) -> Hook:
         function = _function(value)
         if not _takes(function, len(names)):
-            raise ValueError(f"expected a function of {len(names)}: ({', '.join(names)})")
+            raise ValueError(f"expected a function of ({', '.join(names)})")
         return function
 
     return parse
