@@ -332,3 +332,17 @@ def test_an_embedded_server_serves(served: Server) -> None:
     served.wait_for_workers(2)
     assert served.stop() == 0
     assert "Number of workers: 2" in served.log
+
+
+def test_spew_shows_every_line(here: Path) -> None:
+    (here / "shop.py").write_text("one = 1\n\ndef application(environ, start_response): pass\n")
+    code = (
+        "from fastwsgi.app.wsgiapp import WSGIApplication\n"
+        "import fastwsgi.arbiter\n"
+        "fastwsgi.arbiter.Arbiter = lambda app: type('Loads', (), {'run': lambda self: app.wsgi() and 0})()\n"
+        "WSGIApplication(argv=['shop', '--spew']).run()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"{here}/shop.py:1: one = 1\n" in result.stderr

@@ -10,42 +10,9 @@ from fastwsgi.errors import ConfigError
 from fastwsgi.log import Logger
 from fastwsgi.settings import Layer, Settings, declared
 
-# name, flags and default as gunicorn 27 has them
-GUNICORN = {
-    "wsgi_app": ((), None),
-    "bind": (("-b", "--bind"), ("127.0.0.1:8000",)),
-    "backlog": (("--backlog",), 2048),
-    "workers": (("-w", "--workers"), 1),
-    "worker_class": (("-k", "--worker-class"), "sync"),
-    "worker_connections": (("--worker-connections",), 1000),
-    "max_requests": (("--max-requests",), 0),
-    "max_requests_jitter": (("--max-requests-jitter",), 0),
-    "timeout": (("-t", "--timeout"), 30),
-    "graceful_timeout": (("--graceful-timeout",), 30),
-    "limit_request_line": (("--limit-request-line",), 4094),
-    "limit_request_fields": (("--limit-request-fields",), 100),
-    "limit_request_field_size": (("--limit-request-field_size",), 8190),
-    "raw_env": (("-e", "--env"), ()),
-    "pythonpath": (("--pythonpath",), None),
-    "accesslog": (("--access-logfile",), None),
-    "access_log_format": (
-        ("--access-logformat",),
-        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
-    ),
-    "errorlog": (("--error-logfile", "--log-file"), "-"),
-    "loglevel": (("--log-level",), "info"),
-}
-
 
 def given(**values: object) -> Settings:
     return Settings([Layer("test", values)])
-
-
-@pytest.mark.parametrize("name", GUNICORN)
-def test_names_flags_and_defaults_are_gunicorns(name: str) -> None:
-    flags, default = GUNICORN[name]
-    assert declared()[name].flags == flags
-    assert getattr(Settings(), name) == default
 
 
 def test_no_flag_is_used_twice() -> None:
@@ -143,6 +110,13 @@ def test_chdir_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("PWD", raising=False)
     assert given(chdir="site").chdir == str(tmp_path / "site")
     assert Settings().chdir == str(tmp_path)
+
+
+def test_watched_files_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.html").touch()
+    monkeypatch.chdir(tmp_path)
+    paths = given(reload_extra_files=["site.html", "*.css", "/etc/*.conf"]).reload_extra_files
+    assert paths == (f"{tmp_path}/site.html", f"{tmp_path}/*.css", "/etc/*.conf")
 
 
 def test_chdir_keeps_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,10 @@ class BaseApplication:
             print(self.cfg.described())
         if self.cfg.print_config or self.cfg.check_config:
             sys.exit(self.check())
+        if self.cfg.spew:
+            from fastwsgi.app.spew import spew
+
+            spew()
 
         from fastwsgi.arbiter import Arbiter
 

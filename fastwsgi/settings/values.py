@@ -172,12 +172,13 @@ def mapping(value: object) -> dict[str, Any]:
 
 
 def files(value: object) -> tuple[str, ...]:
-    """Paths of existing files, and patterns, which need not match anything yet."""
+    """Paths of existing files, and patterns, which need not match anything yet: absolute, as `directory`."""
     found = texts(value)
     for item in found:
         if not any(sign in item for sign in "*?[") and not os.path.exists(item):
             raise ValueError(f"expected files that exist: {item!r} does not")
-    return found
+    here = typed_directory() if found else ""
+    return tuple(os.path.join(here, item) for item in found)
 
 
 def directory(value: object) -> str:
