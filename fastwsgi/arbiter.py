@@ -148,8 +148,8 @@ class Arbiter:
 
     def log_settings(self) -> None:
         """Say where the settings come from, and what is odd about them."""
-        if self.settings.source("config") != "default":
-            self.log.info("Using configuration: %s", self.settings.config)
+        for path in self.settings.files:
+            self.log.info("Using configuration: %s", path)
         for line in self.settings.warnings():
             self.log.warning("%s", line)
 

@@ -150,6 +150,25 @@ def test_reload_reads_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.getcwd() == str(here / "site")
 
 
+def test_reload_reads_the_environment_the_server_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    application = WSGIApplication(argv=["app", "--env", "WEB_CONCURRENCY=5"])
+    os.environ.update(application.cfg.env)
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--timeout 5")
+    application.reload()
+    assert (application.cfg.workers, application.cfg.timeout) == (2, 30)
+    assert application.cfg.env_orig["WEB_CONCURRENCY"] == "2"
+
+
+def test_a_logger_that_cannot_be_imported_is_one_line(here: Path) -> None:
+    result = run("app", "--logger-class", "no.such.Logger")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "fastwsgi: error: logger_class = 'no.such.Logger' (command line) is not valid: "
+        "'no.such.Logger' cannot be imported: No module named 'no'\n"
+    )
+
+
 def test_what_has_no_effect_is_said_in_one_line(here: Path) -> None:
     (here / "conf.py").write_text("asgi_loop = 'uvloop'\ndirty_workers = dirty_threads = 2\nlog_level = 5\n")
     settings = command("app -c conf.py --control-socket-mode 0600 --no-control-socket")
@@ -216,7 +235,31 @@ def test_the_application_is_loaded_once() -> None:
     assert loaded == [1]
 
 
-def test_an_application_with_a_command_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_with_a_command_line_of_its_own(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Standalone(WSGIApplication):
+        """As programs have it that know only the name of the application."""
+
+        def __init__(self, app_uri: str, options: dict[str, object]) -> None:
+            self.options = options
+            self.app_uri = app_uri
+            super().__init__()
+
+        def load_config(self) -> None:
+            for key, value in self.options.items():
+                self.cfg.set(key, value)
+
+    (here / "shop.py").write_text("def application(environ, start_response): pass\n")
+    monkeypatch.setattr(sys, "argv", ["program", "--its-own-flag"])
+    made = Standalone("shop", {"workers": 2})
+    assert made.cfg.workers == 2
+    monkeypatch.syspath_prepend(str(here))
+    assert made.wsgi().__name__ == "application"
+    del sys.modules["shop"]
+
+
+def test_an_application_with_a_command_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Framework(Application):
         def init(self, parser: object, options: object, arguments: list[str]) -> dict[str, object]:
             self.seen = (options.workers, options.timeout, arguments)  # type: ignore[attr-defined]
@@ -228,7 +271,10 @@ def test_an_application_with_a_command_line(here: Path, monkeypatch: pytest.Monk
     assert made.seen == (None, "9", ["one", "two"])
     assert (made.cfg.workers, made.cfg.backlog, made.cfg.timeout) == (7, 8, 9)
     assert made.cfg.source("workers") == "framework"
-    assert made.parser.format_usage() == "usage: manage runs\n"
+    monkeypatch.setattr(sys, "argv", ["manage", "--help"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        Framework(usage="%(prog)s runs", prog="manage")
+    assert capsys.readouterr().out.startswith("usage: manage runs\n")
     monkeypatch.setattr(sys, "argv", ["manage", "--workers", "x"])
     with pytest.raises(SystemExit, match=r"^manage: error: workers = 'x' \(command line\)"):
         Framework(prog="manage")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fastwsgi import __version__
 from fastwsgi.app.loader import enter_project, load
 from fastwsgi.errors import EXIT_CONFIG, AppNotFoundError, ConfigError
-from fastwsgi.settings import Config, Layer, Settings
+from fastwsgi.settings import Config, Settings
 from fastwsgi.settings.arguments import environment_arguments, given, make_parser, parse_arguments
 from fastwsgi.settings.values import typed_directory
 
@@ -41,11 +41,29 @@ class BaseApplication:
         self.prog = prog
         self.callable: WSGIApplication | None = None
         self.start_directory = typed_directory()
+        self.start_environment = dict(os.environ)
         self.cfg = self.read_config()
 
     def load_config(self) -> None:
         """Set what differs from the defaults, with `self.cfg.set(name, value)`."""
         raise NotImplementedError
+
+    def load_config_from_file(self, location: str, source: str = "load_config()") -> None:
+        """Set what the configuration file PATH, file:PATH or python:MODULE says."""
+        from fastwsgi.settings.file import read_file
+
+        assert isinstance(self.cfg, Config), "only load_config() sets"
+        file = read_file(location)
+        self.cfg.set("config", file.path, source)
+        self.cfg.files += (file.path,)
+        self.layer(file.values, file.path)
+        for name, setting in file.misspelt.items():
+            self.cfg.remark(f"{name} in {file.path} is no setting; did you mean {setting!r}?")
+
+    def layer(self, values: Mapping[str, object], source: str) -> None:
+        """Set all these, over what is there."""
+        for name, value in values.items():
+            self.cfg.set(name, value, source)
 
     def load(self) -> WSGIApplication:
         """The application that is served. Called in every worker, or once with `preload_app`."""
@@ -53,7 +71,7 @@ class BaseApplication:
 
     def read_config(self) -> Settings:
         """The settings as they are now, read anew. ConfigError: one of them is wrong."""
-        self.cfg = config = Config()
+        self.cfg = config = Config(environ=self.start_environment)
         self.load_config()
         return config.freeze()
 
@@ -127,8 +145,10 @@ class GivenApplication(BaseApplication):
         self.source = source
         super().__init__()
 
-    def read_config(self) -> Settings:
-        return Settings([Layer(self.source, self.given)])
+    def load_config(self) -> None:
+        if "config" in self.given:
+            self.load_config_from_file(str(self.given["config"]), self.source)
+        self.layer({name: value for name, value in self.given.items() if name != "config"}, self.source)
 
     def load(self) -> WSGIApplication:
         return load(self.app)
@@ -155,20 +175,17 @@ class Application(BaseApplication):
         """Settings of a framework, weaker than all that is configured. `arguments`: the positional ones."""
         return None
 
-    def read_config(self) -> Settings:
-        self.parser = make_parser(self.usage, self.prog)
-        self.options = parse_arguments(self.parser, self.argv)
-        if self.options.version:
-            print(f"{self.parser.prog} (version {__version__})")
-            sys.exit(0)
-        return super().read_config()
-
     def load_config(self) -> None:
         """From the weakest source to the strongest: init(), the configuration file, the arguments in the
         environment, the command line."""
-        self.layer(self.init(self.parser, self.options, self.options.args) or {}, "framework")
-        variable, from_environment = environment_arguments(self.parser)
-        from_command_line = given(self.options)
+        parser = make_parser(self.usage, self.prog)
+        options = parse_arguments(parser, self.argv)
+        if options.version:
+            print(f"{parser.prog} (version {__version__})")
+            sys.exit(0)
+        self.layer(self.init(parser, options, options.args) or {}, "framework")
+        variable, from_environment = environment_arguments(parser, self.cfg.env_orig)
+        from_command_line = given(options)
         environments_file = from_environment.pop("config", None)
         file = from_command_line.pop("config", None)
         if file is None and environments_file is not None:
@@ -189,22 +206,6 @@ class Application(BaseApplication):
             if self.start_directory not in sys.path:
                 sys.path.insert(0, self.start_directory)
             self.load_config_from_file(location, source)
-
-    def load_config_from_file(self, location: str, source: str = "load_config()") -> None:
-        """Set what the configuration file PATH, file:PATH or python:MODULE says."""
-        from fastwsgi.settings.file import read_file
-
-        assert isinstance(self.cfg, Config), "only load_config() sets"
-        file = read_file(location)
-        self.cfg.set("config", file.path, source)
-        self.layer(file.values, file.path)
-        for name, setting in file.misspelt.items():
-            self.cfg.remark(f"{name} in {file.path} is no setting; did you mean {setting!r}?")
-
-    def layer(self, values: Mapping[str, object], source: str) -> None:
-        """Set all these, over what is there."""
-        for name, value in values.items():
-            self.cfg.set(name, value, source)
 
     def run(self) -> None:
         try:

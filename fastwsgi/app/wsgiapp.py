@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class WSGIApplication(Application):
     """Serves APP of the command line, or else the setting `wsgi_app`; with `paste`, what that names."""
 
-    app_uri: str
+    app_uri: str | None
 
     def init(
         self, parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: list[str]
     ) -> Mapping[str, object] | None:
         if len(arguments) > 1:
             raise UsageError(f"one application is served, and there is a second argument: {arguments[1]!r}")
+        self.app_uri = arguments[0] if arguments else None
         return None
 
     def load_config(self) -> None:
@@ -34,8 +35,8 @@ class WSGIApplication(Application):
             file, self.app_uri = paste_file(self.cfg.paste, self.cfg.source("paste"))
             self.defaults(paste_settings(file), file)
             return
-        if self.options.args:
-            self.cfg.set("wsgi_app", self.options.args[0], COMMAND_LINE)
+        if self.app_uri is not None:
+            self.cfg.set("wsgi_app", self.app_uri, COMMAND_LINE)
         if not self.cfg.wsgi_app:
             raise UsageError(
                 "no application given: expected MODULE:NAME, as in 'fastwsgi project.wsgi:application'"
@@ -48,6 +49,7 @@ class WSGIApplication(Application):
         self.layer({name: values[name] for name in values if self.cfg.source(name) == "default"}, source)
 
     def load(self) -> Callable:
+        assert self.app_uri is not None
         if self.cfg.paste:
             from fastwsgi.app.pasterapp import load_paste_application
 

@@ -61,10 +61,17 @@ class Settings(
 ):
     """What the server was told, checked and complete. Frozen: a reload makes a new one."""
 
-    def __init__(self, layers: Iterable[Layer] = ()) -> None:
-        """Later layers win. ConfigError: a name is no setting, or a value is not valid."""
-        self.entries = {name: _default(setting) for name, setting in declared().items()}
+    def __init__(self, layers: Iterable[Layer] = (), environ: Mapping[str, str] | None = None) -> None:
+        """Later layers win. `environ` stands for this process's environment.
+
+        ConfigError: a name is no setting, or a value is not valid.
+        """
+        self.env_orig = dict(os.environ if environ is None else environ)
+        """The environment as it was when the server was started."""
+        self.files: tuple[str, ...] = ()
+        """The configuration files that were read."""
         self.remarks: tuple[str, ...] = ()
+        self.entries = {name: _default(setting, self.env_orig) for name, setting in declared().items()}
         for layer in layers:
             for name, value in layer.values.items():
                 self.entries[name] = Entry(_parsed(name, value, layer.source), layer.source)
@@ -161,9 +168,8 @@ class Config(Settings):
 
     def freeze(self) -> Settings:
         """What has been collected, for good."""
-        made = Settings.__new__(Settings)
-        made.entries = dict(self.entries)
-        made.remarks = self.remarks
+        made = Settings(environ=self.env_orig)
+        made.entries, made.files, made.remarks = self.entries, self.files, self.remarks
         return made
 
 
@@ -179,8 +185,8 @@ def declared() -> dict[str, Setting[object]]:
     }
 
 
-def _default(setting: Setting[object]) -> Entry:
-    if setting.variable and (written := os.environ.get(setting.variable)):
+def _default(setting: Setting[object], environ: Mapping[str, str]) -> Entry:
+    if setting.variable and (written := environ.get(setting.variable)):
         source = f"environment variable {setting.variable}"
         return Entry(_parsed(setting.name, setting.from_variable(written), source), source)
     return Entry(setting.parse(setting.default), "default")

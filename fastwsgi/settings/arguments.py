@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from fastwsgi.errors import UsageError, nearest
 from fastwsgi.settings import declared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any, NoReturn
 
     from fastwsgi.settings import Setting
@@ -86,15 +85,15 @@ def given(options: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in vars(options).items() if name in declared() and value is not None}
 
 
-def environment_arguments(parser: Parser) -> tuple[str, dict[str, object]]:
+def environment_arguments(parser: Parser, environ: Mapping[str, str]) -> tuple[str, dict[str, object]]:
     """Where the environment has arguments, and the settings in them. Ours are stronger than gunicorn's.
 
     UsageError: they cannot be read. Positional arguments among them are ignored, as gunicorn does.
     """
-    variable = next((name for name in VARIABLES if name in os.environ), VARIABLES[0])
+    variable = next((name for name in VARIABLES if name in environ), VARIABLES[0])
     source = f"environment variable {variable}"
     try:
-        return source, given(parse_arguments(parser, shlex.split(os.environ.get(variable, ""))))
+        return source, given(parse_arguments(parser, shlex.split(environ.get(variable, ""))))
     except (ValueError, UsageError) as error:
         raise UsageError(f"{source}: {error}") from None
 

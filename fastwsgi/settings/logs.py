@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastwsgi.errors import ConfigError
 from fastwsgi.settings.declaration import Section, Setting
 from fastwsgi.settings.values import (
     boolean,
@@ -37,9 +38,16 @@ def logger_class(value: object) -> Any:
 
 
 def imported_logger(settings: Settings, written: Any) -> Any:
+    """The class itself. ConfigError: it cannot be imported."""
     if written == DEFAULT_LOGGER and settings.statsd_host is not None:
         written = STATSD_LOGGER
-    return imported(written) if isinstance(written, str) else written
+    try:
+        found = imported(written) if isinstance(written, str) else written
+    except ValueError as error:
+        raise ConfigError("logger_class", written, settings.source("logger_class"), str(error)) from error
+    if hasattr(found, "install"):
+        found.install()  # as gunicorn, which lets a logger prepare the logging module so
+    return found
 
 
 def process_name(settings: Settings, written: str | None) -> str | None:

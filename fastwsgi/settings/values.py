@@ -306,7 +306,7 @@ def unless(refused: Callable[[T], bool], parse: Callable[[object], T], reason: s
 
 
 def imported(name: str) -> object:
-    """What a dotted name, or an entry point "egg:distribution#name", leads to."""
+    """What a dotted name leads to."""
     import importlib
 
     module, _, attribute = name.rpartition(".")
