@@ -168,7 +168,7 @@ def assignments(value: object) -> tuple[str, ...]:
 def mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("expected a dict")
-    return value
+    return dict(value)
 
 
 def files(value: object) -> tuple[str, ...]:
@@ -239,18 +239,21 @@ SYNC_WORKERS = (
     "fastwsgi.workers.sync.SyncWorker",
 )
 # What else a person coming from gunicorn may ask for, by a part of its name.
-OTHER_WORKERS = ("gthread", "gevent", "eventlet", "tornado", "asgi", "uvicorn", "meinheld")
+CONCURRENT_WORKERS = ("gthread", "threadworker", "gevent", "eventlet", "tornado", "meinheld")
+ASGI_WORKERS = ("asgi", "uvicorn")
 
 
 def worker_class(value: object) -> str:
     name = value.__name__ if isinstance(value, type) else text(value)
     if name in (*SYNC_WORKERS, "SyncWorker"):
         return "sync"
-    if any(part in name.lower() for part in (*OTHER_WORKERS, "threadworker")):
+    if any(part in name.lower() for part in CONCURRENT_WORKERS):
         raise ValueError(
             "fastwsgi has no such worker; use 'sync', with more workers if calls wait: "
             "idle and slow connections hold no worker here"
         )
+    if any(part in name.lower() for part in ASGI_WORKERS):
+        raise ValueError("fastwsgi serves WSGI applications only; use 'sync' for these")
     raise ValueError("expected 'sync'")
 
 
