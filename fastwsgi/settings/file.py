@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import linecache
 import os
 import sys
 import traceback
@@ -99,7 +98,6 @@ def _import_module(name: str) -> tuple[str, dict[str, object], str]:
 
 def _report(error: BaseException) -> str:
     """The traceback from the file's own first line on."""
-    linecache.checkcache()
     rest = error.__traceback__
     while rest is not None and rest.tb_frame.f_code.co_filename.startswith(ON_THE_WAY):
         rest = rest.tb_next
