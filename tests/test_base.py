@@ -131,6 +131,16 @@ def test_what_is_wrong_in_a_file_is_said(here: Path, text: str, message: str) ->
     assert message.format(here=here) in str(caught.value)
 
 
+def test_what_is_not_built_may_be_taken_back(here: Path) -> None:
+    (here / "gunicorn.conf.py").write_text("threads = 4\nworker_class = 'gthread'\ncertfile = 'cert.pem'\n")
+    with pytest.raises(
+        SystemExit, match=rf"{here}/gunicorn.conf.py\) is not valid: fastwsgi has no such worker"
+    ):
+        command("app")
+    settings = command("app --threads 1 --worker-class sync --certfile=")
+    assert (settings.threads, settings.worker_class, settings.is_ssl) == (1, "sync", False)
+
+
 def test_reload_reads_anew(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "site").mkdir()
     (here / "conf.py").write_text("workers = 2\n")

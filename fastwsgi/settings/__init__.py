@@ -75,6 +75,17 @@ class Settings(
         for layer in layers:
             for name, value in layer.values.items():
                 self.entries[name] = Entry(_parsed(name, value, layer.source), layer.source)
+        self.check()
+
+    def check(self) -> None:
+        """ConfigError: it would not be safe to serve by these settings, since one of them is not built.
+
+        Only in the end: an earlier source may have a value, for gunicorn say, that a later one takes back.
+        """
+        for name, setting in declared().items():
+            value, source = self.entries[name]
+            if setting.refuse is not None and (reason := setting.refuse(value)):
+                raise ConfigError(name, value, source, reason)
 
     @property
     def settings(self) -> Mapping[str, Setting[object]]:
@@ -167,7 +178,8 @@ class Config(Settings):
         self.remarks += (line,)
 
     def freeze(self) -> Settings:
-        """What has been collected, for good."""
+        """What has been collected, for good. ConfigError: as check()."""
+        self.check()
         made = Settings(environ=self.env_orig)
         made.entries, made.files, made.remarks = self.entries, self.files, self.remarks
         return made

@@ -41,7 +41,10 @@ class Setting(Generic[T]):
     what was parsed.
 
     `action`, `const` and `nargs` say how its flags read the command line, as argparse has them; a setting
-    without flags cannot be set there. `no_effect` says why it changes nothing here, where it does not.
+    without flags cannot be set there.
+
+    Of what gunicorn has and this server has not, `no_effect` says why the setting changes nothing here, and
+    `refuse` why it would not be safe to serve on as if a value changed nothing ("": it would be).
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Setting(Generic[T]):
         from_variable: Callable[[str], object] = str,
         derive: Callable[[Any, T], T] | None = None,
         no_effect: str = "",
+        refuse: Callable[[T], str] | None = None,
     ) -> None:
         self.name = ""
         self.section = ""
@@ -73,6 +77,7 @@ class Setting(Generic[T]):
         self.from_variable = from_variable
         self.derive = derive
         self.no_effect = no_effect
+        self.refuse = refuse
 
     @property
     def repeats(self) -> bool:

@@ -48,6 +48,10 @@ def _described(setting: Setting[object]) -> str:
     else:
         variable = f", or from the environment variable `{setting.variable}`" if setting.variable else ""
         lines.append(f"- default: `{setting.default!r}`{variable}")
+    if setting.refuse is not None:
+        lines.append(
+            "- another value is an error so far: what it asks for is not built, and not safe to ignore"
+        )
     return "\n".join(lines) + "\n"
 
 

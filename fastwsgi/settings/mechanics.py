@@ -16,7 +16,6 @@ from fastwsgi.settings.values import (
     optional_text,
     proxy_protocol,
     text,
-    unless,
     user,
 )
 
@@ -30,6 +29,14 @@ def sendfile(value: object) -> bool:
 
 def is_yes(value: str) -> bool:
     return value.strip().lower() in ("y", "1", "yes", "true")
+
+
+def refuse_proxy_protocol(mode: str) -> str:
+    return "" if mode == "off" else "the PROXY protocol is not built yet; let the proxy speak HTTP without it"
+
+
+def refuse_protocol(name: str) -> str:
+    return "" if name == "http" else "the uwsgi protocol is not spoken here; let the proxy speak HTTP"
 
 
 class ServerMechanics(Section):
@@ -168,11 +175,8 @@ class ServerMechanics(Section):
     )
     proxy_protocol = Setting(
         "--proxy-protocol",
-        parse=unless(
-            lambda mode: mode != "off",
-            proxy_protocol,
-            "the PROXY protocol is not built yet; let the proxy speak HTTP without it",
-        ),
+        parse=proxy_protocol,
+        refuse=refuse_proxy_protocol,
         default="off",
         metavar="MODE",
         nargs="?",
@@ -189,11 +193,8 @@ class ServerMechanics(Section):
     )
     protocol = Setting(
         "--protocol",
-        parse=unless(
-            lambda name: name != "http",
-            choice("http", "uwsgi"),
-            "the uwsgi protocol is not spoken here; let the proxy speak HTTP",
-        ),
+        parse=choice("http", "uwsgi"),
+        refuse=refuse_protocol,
         default="http",
         metavar="NAME",
         help="The protocol of clients: http.",

@@ -11,12 +11,14 @@ from fastwsgi.settings.values import (
     http2_cleartext,
     http_protocols,
     optional_text,
-    unless,
 )
 
-NO_TLS = "TLS is not built yet: terminate it in a proxy in front, and leave this unset"
 NO_TLS_YET = "TLS is not built yet"
 NO_HTTP2 = "HTTP/2 is not built yet; HTTP/1.1 is served"
+
+
+def refuse_tls(path: str | None) -> str:
+    return f"{NO_TLS_YET}: terminate it in a proxy in front, and leave this unset" if path else ""
 
 
 class SSL(Section):
@@ -24,14 +26,16 @@ class SSL(Section):
 
     keyfile = Setting(
         "--keyfile",
-        parse=unless(bool, optional_text, NO_TLS),
+        parse=optional_text,
+        refuse=refuse_tls,
         default=None,
         metavar="FILE",
         help="The private key of --certfile.",
     )
     certfile = Setting(
         "--certfile",
-        parse=unless(bool, optional_text, NO_TLS),
+        parse=optional_text,
+        refuse=refuse_tls,
         default=None,
         metavar="FILE",
         help="The server's certificate.",

@@ -13,11 +13,27 @@ from fastwsgi.settings.values import (
     mode,
     optional_text,
     texts,
-    threads,
     worker_class,
 )
 
 NO_ASGI = "fastwsgi serves WSGI applications only"
+
+# Workers that a person coming from gunicorn may ask for, by a part of their name.
+CONCURRENT_WORKERS = ("gthread", "threadworker", "gevent", "eventlet", "tornado", "meinheld")
+ASGI_WORKERS = ("asgi", "uvicorn")
+MORE_WORKERS = "more workers if calls wait: idle and slow connections hold no worker here"
+
+
+def refuse_worker_class(name: str) -> str:
+    if any(part in name.lower() for part in CONCURRENT_WORKERS):
+        return f"fastwsgi has no such worker; use 'sync', with {MORE_WORKERS}"
+    if any(part in name.lower() for part in ASGI_WORKERS):
+        return f"{NO_ASGI}; use 'sync' for these"
+    return "" if name == "sync" else "expected 'sync'"
+
+
+def refuse_threads(count: int) -> str:
+    return f"thread workers are not built yet; use {MORE_WORKERS}" if count > 1 else ""
 
 
 class ConfigFile(Section):
@@ -77,13 +93,15 @@ class WorkerProcesses(Section):
         "-k",
         "--worker-class",
         parse=worker_class,
+        refuse=refuse_worker_class,
         default="sync",
         metavar="NAME",
         help="The kind of worker.",
     )
     threads = Setting(
         "--threads",
-        parse=threads,
+        parse=count,
+        refuse=refuse_threads,
         default=1,
         metavar="COUNT",
         help="How many threads of one worker call the application.",

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
-
-    T = TypeVar("T")
 
 # What fits wherever a number is handed on to: to C, to the kernel.
 MOST = 2**31 - 1
@@ -234,37 +231,16 @@ def group(value: object) -> int:
 # The sync worker, by the names that configurations have for it.
 SYNC_WORKERS = (
     "sync",
+    "SyncWorker",
     "egg:gunicorn#sync",
     "gunicorn.workers.sync.SyncWorker",
     "fastwsgi.workers.sync.SyncWorker",
 )
-# What else a person coming from gunicorn may ask for, by a part of its name.
-CONCURRENT_WORKERS = ("gthread", "threadworker", "gevent", "eventlet", "tornado", "meinheld")
-ASGI_WORKERS = ("asgi", "uvicorn")
 
 
 def worker_class(value: object) -> str:
     name = value.__name__ if isinstance(value, type) else text(value)
-    if name in (*SYNC_WORKERS, "SyncWorker"):
-        return "sync"
-    if any(part in name.lower() for part in CONCURRENT_WORKERS):
-        raise ValueError(
-            "fastwsgi has no such worker; use 'sync', with more workers if calls wait: "
-            "idle and slow connections hold no worker here"
-        )
-    if any(part in name.lower() for part in ASGI_WORKERS):
-        raise ValueError("fastwsgi serves WSGI applications only; use 'sync' for these")
-    raise ValueError("expected 'sync'")
-
-
-def threads(value: object) -> int:
-    number = count(value)
-    if number > 1:
-        raise ValueError(
-            "thread workers are not built yet; use more workers instead: "
-            "idle and slow connections hold no worker here"
-        )
-    return number
+    return "sync" if name in SYNC_WORKERS else name
 
 
 def proxy_protocol(value: object) -> str:
@@ -294,18 +270,6 @@ def http2_cleartext(value: object) -> str:
     if isinstance(value, bool) or value is None:
         value = "prior-knowledge" if value else "off"
     return choice("off", "prior-knowledge", "upgrade", "both")(value)
-
-
-def unless(refused: Callable[[T], bool], parse: Callable[[object], T], reason: str) -> Callable[[object], T]:
-    """`parse`, but no value for which `refused` is true: to go on without it would not be safe."""
-
-    def parse_or_refuse(value: object) -> T:
-        parsed = parse(value)
-        if refused(parsed):
-            raise ValueError(reason)
-        return parsed
-
-    return parse_or_refuse
 
 
 def imported(name: str) -> object:
