@@ -50,7 +50,7 @@ def _described(setting: Setting[object]) -> str:
         lines.append(f"- default: `{setting.default!r}`{variable}")
     if setting.refuse is not None:
         lines.append(
-            "- another value is an error so far: what it asks for is not built, and not safe to ignore"
+            "- another value is an error so far: it asks for what is not built"
         )
     return "\n".join(lines) + "\n"
 
