@@ -17,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING, ClassVar
 
 import fastwsgi
-from fastwsgi import __version__, app
+from fastwsgi import __version__
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fastwsgi._board import Board
     from fastwsgi._loop import Loop
+    from fastwsgi.app.base import BaseApplication
     from fastwsgi.log import Logger
     from fastwsgi.settings import Settings
 
@@ -63,7 +64,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        spec: str | WSGIApplication,
+        app: BaseApplication,
         log: Logger,
         listeners: list[socket.socket],
         board: Board,
@@ -71,7 +72,7 @@ class Worker:
         watch_fd: int,
     ) -> None:
         self.settings = settings
-        self.spec = spec
+        self.app = app
         self.log = log
         self.listeners = listeners
         self.board = board
@@ -101,7 +102,7 @@ class Worker:
         try:
             self.take_signals()
             os.environ.update(self.settings.env)
-            self.loop = self.make_loop(app.load(self.spec))
+            self.loop = self.make_loop(self.app.wsgi())
         except AppNotFoundError as error:
             self.booting = False
             self.log.error("%s", error)
