@@ -16,6 +16,7 @@ from fastwsgi import __version__, sockets
 from fastwsgi._board import BOOTING, FREE, LEAVING, Board
 from fastwsgi.app.loader import enter_project
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, ListenError
+from fastwsgi.reloader import check_engine
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import end_process, flush_standard_streams
 
@@ -71,7 +72,7 @@ class Member:
 class Arbiter:
     """The arbiter of one server, by the settings of `app`, whose workers serve what it loads.
 
-    ConfigError: a log cannot be opened.
+    ConfigError: a log cannot be opened, or what `reload` needs is not there.
     """
 
     def __init__(self, app: BaseApplication) -> None:
@@ -79,6 +80,8 @@ class Arbiter:
         self.settings = self.cfg = settings = app.cfg
         enter_project(settings.chdir, settings.pythonpath)
         self.pid = os.getpid()
+        if settings.reload:
+            check_engine(settings)
         self.log: Logger = settings.logger_class(settings)
         self.wake_fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.selector = selectors.DefaultSelector()
@@ -128,6 +131,8 @@ class Arbiter:
                 self.log.info("Listening at: %s (%s)", urls, self.pid)
                 self.log.info("Using worker: %s", self.settings.worker_class)
                 self.log.info("Number of workers: %s", self.wanted)
+                if self.settings.reload:
+                    self.log.warning("--reload is on: for development only, as errors are shown to everybody")
             while self.exit_code is None or self.members:
                 self.manage_workers()
                 for signum in self.wait(self.next_deadline()):

@@ -17,8 +17,9 @@ import traceback
 from typing import TYPE_CHECKING, ClassVar
 
 import fastwsgi
-from fastwsgi import __version__
+from fastwsgi import __version__, broken
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.reloader import Reloader
 
 if TYPE_CHECKING:
     import socket
@@ -37,6 +38,9 @@ HEAD_TIMEOUT = 30.0
 BODY_TIMEOUT = 60.0
 WRITE_TIMEOUT = 60.0
 LINGER = 2.0
+LEAVE_IDLE = 2.0
+LEAVE_IDLE_RELOADING = 0.1
+"""The next request of an idle connection is better met by the new code."""
 # The loop counts milliseconds in 32 bits; nobody waits for eleven days.
 LONGEST = 1_000_000.0
 
@@ -102,18 +106,13 @@ class Worker:
         try:
             self.take_signals()
             os.environ.update(self.settings.env)
-            self.loop = self.make_loop(self.app.wsgi())
-        except AppNotFoundError as error:
-            self.booting = False
-            self.log.error("%s", error)
-            return error.exit_code
+            self.loop = self.make_loop(self.load())
         except BaseException as error:
             self.booting = False
             if self.told_to_leave:
                 return self.leaving_code()
-            exc_info = (type(error), error, applications_part(error))
-            self.log.error("Exception in worker process", exc_info=exc_info)
-            return EXIT_BOOT
+            self.log_failure(error)
+            return error.exit_code if isinstance(error, AppNotFoundError) else EXIT_BOOT
         self.booting = False
         if self.told_to_leave:
             return self.leaving_code()
@@ -134,6 +133,31 @@ class Worker:
             self.log.info("Autorestarting worker after current request.")
         return self.leaving_code()
 
+    def load(self) -> WSGIApplication:
+        """The application; with --reload and if it cannot be loaded, one that says why."""
+        if not self.settings.reload:
+            return self.app.wsgi()
+        reloader = Reloader(self.settings, self.log, self.make_room)
+        reloader.start()
+        try:
+            application = self.app.wsgi()
+        except BaseException as error:
+            if self.told_to_leave:
+                raise
+            self.log_failure(error)
+            reloader.is_loaded(error)
+            return broken.application(error, applications_part(error))
+        reloader.is_loaded()
+        return application
+
+    def log_failure(self, error: BaseException) -> None:
+        """Say why the application cannot be loaded."""
+        if isinstance(error, AppNotFoundError):
+            self.log.error("%s", error)
+        else:
+            exc_info = (type(error), error, applications_part(error))
+            self.log.error("Exception in worker process", exc_info=exc_info)
+
     def make_loop(self, application: WSGIApplication) -> Loop:
         from fastwsgi._loop import Loop
 
@@ -153,6 +177,7 @@ class Worker:
             write_timeout=WRITE_TIMEOUT,
             linger=LINGER,
             graceful_timeout=min(settings.graceful_timeout, LONGEST),
+            leave_idle=LEAVE_IDLE_RELOADING if settings.reload else LEAVE_IDLE,
             max_requests=self.max_requests,
             worker_connections=settings.worker_connections,
             limit_request_line=settings.limit_request_line,
@@ -193,6 +218,18 @@ class Worker:
         elif self.booting:
             # out of whatever the application does while it is imported: nobody waits for us
             raise SystemExit(0)
+
+    def make_room(self) -> None:
+        """Let another worker, with new code, take this one's place. Called by the reloader, in its thread."""
+        try:
+            self.settings.worker_int(self)
+        except Exception:
+            self.log.exception("Exception in the hook worker_int")
+        if self.loop is not None:
+            self.loop.recycle()
+        else:
+            # out of whatever hangs while it is imported
+            os.kill(self.pid, signal.SIGTERM)
 
     def abort(self, signum: int, frame: FrameType | None) -> None:
         """The arbiter has lost patience: say where this worker is stuck, and leave from right there.
