@@ -1,5 +1,6 @@
 """The reloader: how it is woken, and what it does then. tests/server/test_reload.py shows it at work."""
 
+import py_compile
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -74,11 +75,17 @@ def test_a_change_replaces_the_worker(
 
 
 def test_a_worker_that_is_loading_is_not_replaced(
-    watch: Callable[..., tuple[Worker, Reloader]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: Callable[..., tuple[Worker, Reloader]], tmp_path: Path
 ) -> None:
     asked = threading.Event()
-    monkeypatch.setattr(Reloader, "wait_for_loading", told(asked, Reloader.wait_for_loading))
+
+    class Loaded(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            asked.set()
+            return super().wait(timeout)
+
     worker, one = watch(reload_engine="poll")
+    one.loaded = Loaded()
     (tmp_path / "written by the application").touch()
     assert asked.wait(20)
     assert not worker.replaced.is_set()
@@ -95,12 +102,27 @@ def test_a_worker_that_hangs_while_loading_is(
     assert worker.replaced.wait(20)
 
 
-def told(event: threading.Event, function: Callable[[Reloader], None]) -> Callable[[Reloader], None]:
-    def call(one: Reloader) -> None:
-        event.set()
-        function(one)
+def test_what_was_loaded_before_the_fork(tmp_path: Path) -> None:
+    """The next worker would have it too: it is said, once, and nothing else follows."""
+    before, after = tmp_path / "before.py", tmp_path / "after.py"
+    worker = Worker()
+    one = worker.reloader()
+    one.watchlist.add([str(before), str(after)])
+    one.watchlist.inherited.add(str(before))
+    before.touch()
+    assert one.ours(one.settled()) == []
+    assert [line.split(" is modified, but")[0] for line in worker.log.lines] == [str(before)]
+    after.touch()
+    assert one.ours(one.settled()) == [str(after)]
+    assert len(worker.log.lines) == 1
 
-    return call
+
+def test_stale_bytecode_is_dropped(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.touch()
+    bytecode = Path(py_compile.compile(str(source), doraise=True))  # type: ignore[arg-type]
+    Worker().reloader().replace([str(source)])
+    assert not bytecode.exists()
 
 
 def test_many_files_are_named_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
