@@ -1,4 +1,4 @@
-"""The reloader: how it is woken, and what it does then. tests/server/test_reload.py shows it at work."""
+"""The reloader: how it is woken, and what it does then. tests/server/test_reloader.py shows it at work."""
 
 import py_compile
 import sys
