@@ -49,9 +49,7 @@ def _described(setting: Setting[object]) -> str:
         variable = f", or from the environment variable `{setting.variable}`" if setting.variable else ""
         lines.append(f"- default: `{setting.default!r}`{variable}")
     if setting.refuse is not None:
-        lines.append(
-            "- another value is an error so far: it asks for what is not built"
-        )
+        lines.append("- another value is an error so far: it asks for what is not built")
     return "\n".join(lines) + "\n"
 
 
