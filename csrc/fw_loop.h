@@ -66,13 +66,15 @@ struct fw_loop_config {
     struct fw_timeouts timeouts;
     size_t body_memory;
     size_t queue_mark;
-    uint32_t connections;   /* at most so many at once; over it the listeners rest */
-    uint32_t grace_ms;      /* how long leaving may take */
-    uint32_t leave_idle_ms; /* leaving: how long the idle may still send a request that is on its way */
-    uint64_t max_requests;  /* recycle after so many; 0: never */
-    const char *tmpdir;     /* both strings must outlive the loop */
-    const char *server;     /* "Server: name\r\n" */
-    struct fw_slot *slot;   /* of the board; may be NULL */
+    uint32_t connections;  /* at most so many at once; over it the listeners rest */
+    uint32_t grace_ms;     /* how long leaving may take */
+    uint64_t max_requests; /* recycle after so many; 0: never */
+    const char *tmpdir;    /* both strings must outlive the loop */
+    const char *server;    /* "Server: name\r\n" */
+    struct fw_slot *slot;  /* of the board; may be NULL */
+
+    /* Leaving: how long who is idle may still send a request, which may be on its way. */
+    uint32_t leave_idle_ms;
 };
 
 struct fw_loop {
