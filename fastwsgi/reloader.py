@@ -46,7 +46,7 @@ SHORTEST_LIFE = 1.0
 FILES_NAMED = 3
 
 # In milliseconds, for watchfiles.
-EVENT_STEP = 20
+EVENT_STEP = 50
 EVENT_DEBOUNCE = 100
 
 
