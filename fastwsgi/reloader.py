@@ -102,7 +102,10 @@ class Events:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             changes = self.notify.watch(EVENT_DEBOUNCE, EVENT_STEP, max(1, int(left * 1000)), None)
-            if not isinstance(changes, str) and any(self.concerns(path) for _, path in changes):
+            if isinstance(changes, str):
+                continue
+            # a directory that has gone is none any more
+            if any(path in self.directories or self.concerns(path) for _, path in changes):
                 return True
         return False
 

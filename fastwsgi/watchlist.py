@@ -123,7 +123,9 @@ class Watchlist:
 
     def directories(self) -> set[str]:
         """The directories in which a change would show: those that exist."""
-        found = {os.path.dirname(file) for file in list(self.known)}
+        files = [*self.known, *self.extra_files]
+        found = {os.path.dirname(file) for file in files}
+        found.update(os.path.dirname(os.path.realpath(file)) for file in files if os.path.islink(file))
         for candidates in list(self.missing.values()):
             # a package that is missing appears in its parent
             found.update(_existing_parent(file) for file in candidates)

@@ -183,6 +183,14 @@ class TestEvents:
         (tmp_path / "two" / "a").touch()
         assert events.wait(20)
 
+    def test_a_directory_that_is_moved_away(self, tmp_path: Path) -> None:
+        package = tmp_path / "package"
+        package.mkdir()
+        events = Events(lambda path: False)
+        events.watch({str(tmp_path), str(package)})
+        package.rename(tmp_path / "moved")
+        assert events.wait(20)
+
     def test_a_directory_that_has_just_gone(self, tmp_path: Path) -> None:
         events = Events(lambda path: True)
         events.watch({str(tmp_path / "gone"), str(tmp_path)})

@@ -122,6 +122,18 @@ def test_a_missing_module_of_a_package(watchlist: Watchlist, project: Path, name
     assert list(watchlist.changed()) == [file]
 
 
+def test_a_link_to_a_module_that_lies_elsewhere(
+    watchlist: Watchlist, project: Path, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    target = tmp_path_factory.mktemp("elsewhere") / "module.py"
+    target.touch()
+    (project / f"{name}.py").symlink_to(target)
+    load(name)
+    assert str(target.parent) in watchlist.directories()
+    target.write_text("x = 1")
+    assert list(watchlist.changed()) == [str(project / f"{name}.py")]
+
+
 def test_a_module_that_is_not_loaded_does_not_matter(watchlist: Watchlist, project: Path, name: str) -> None:
     write(project / name / "__init__.py", "")
     write(project / name / "tests.py", "")
