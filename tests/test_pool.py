@@ -99,11 +99,10 @@ def test_it_sleeps_without_end_when_there_is_nothing_to_watch(idle: Arbiter) -> 
 
 
 def test_without_a_timeout_a_reload_has_patience_but_an_end(idle: Arbiter) -> None:
-    idle.reload.kept = idle.reload.target = Generation(
-        1, GivenApplication("nothing", {"timeout": 0}, "test"), []
-    )
+    endless = GivenApplication("nothing", {"timeout": 0}, "test")
+    idle.reload.kept = idle.reload.target = Generation(1, endless, [])
     assert idle.reload.patience == 0
-    idle.reload.target = Generation(2, GivenApplication("nothing", {"timeout": 0}, "test"), [])
+    idle.reload.target = Generation(2, endless, [])
     assert idle.reload.patience == RELOAD_PATIENCE
     idle.reload.target = Generation(3, GivenApplication("nothing", {"timeout": 8}, "test"), [])
     assert idle.reload.patience == 8
@@ -129,7 +128,7 @@ class Stage:
             self.board.set_state(slot, state)
 
     def balance(self, target: Generation, wanted: int) -> str:
-        """One step; then each worker's generation and state: b, s, r or l, or - for one that was dismissed."""
+        """One step; then each worker's generation and state: b, s, r or l, or - if it was dismissed."""
         self.pool.balance(target, wanted, 0)
         return " ".join(
             f"{member.generation.number}{'-' if member.leaving else '_bsrl'[self.pool.state(member)]}"
