@@ -231,6 +231,7 @@ class Arbiter:
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""
         self.close_listeners()
+        self.leave_environment(self.settings)
         self.selector.close()
         for template in self.pool.templates:
             template.close()
@@ -379,8 +380,14 @@ class Arbiter:
             self.num_workers = 0
 
     def reopen_logs(self) -> None:
-        self.log.reopen_files()
+        self.reopen_own_logs()
         self.pool.tell_all(signal.SIGUSR1)
+
+    def reopen_own_logs(self) -> None:
+        try:
+            self.log.reopen_files()
+        except OSError as error:
+            self.log.error("Can't reopen a log: %s", error)
 
     def ignore_signal(self) -> None:
         self.log.warning("This signal is not supported yet, and was ignored")

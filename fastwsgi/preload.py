@@ -119,7 +119,7 @@ class Template(Member):
             os._exit(EXIT_INTERNAL)
 
         def reopen_logs(signum: int, frame: FrameType | None) -> None:
-            pool.server.log.reopen_files()
+            pool.server.reopen_own_logs()
 
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, leave)

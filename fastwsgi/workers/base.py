@@ -219,7 +219,10 @@ class Worker:
         self.leave(graceful=False)
 
     def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
-        self.log.reopen_files()
+        try:
+            self.log.reopen_files()
+        except OSError as error:
+            self.log.error("Can't reopen a log: %s", error)
 
     def leave(self, *, graceful: bool) -> None:
         self.alive = False
