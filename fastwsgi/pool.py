@@ -14,7 +14,7 @@ from fastwsgi._board import BOOTING, FREE, LEAVING, RETIRING, SERVING, Board
 from fastwsgi.errors import EXIT_INTERNAL
 from fastwsgi.process import end_process, fork_process
 from fastwsgi.workers import KINDS
-from fastwsgi.workers.base import Seat
+from fastwsgi.workers.base import Place
 
 if TYPE_CHECKING:
     import socket
@@ -260,10 +260,10 @@ class Pool:
 
     def make_worker(self, generation: Generation, slot: int, age: int) -> Worker:
         server, settings = self.server, generation.settings
-        seat = Seat(self.board, slot, server.watch_fd, server.tell_fd)
+        place = Place(self.board, slot, server.watch_fd, server.tell_fd)
         kind = KINDS[settings.worker_class]
         listeners = list(generation.listeners)
-        return kind(age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, seat)
+        return kind(age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place)
 
     def cannot_fork(self, error: Exception) -> None:
         self.log_failed_fork(error)

@@ -164,7 +164,7 @@ class Template(Member):
         except OSError as error:
             pool.log_failed_fork(error)
         finally:
-            self.answer(worker.seat.slot, pid)
+            self.answer(worker.place.slot, pid)
             os._exit(0)
 
     def become_worker(self, pool: Pool, worker: Worker) -> NoReturn:

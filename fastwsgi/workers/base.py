@@ -51,7 +51,7 @@ IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__)
 IGNORED = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
-class Seat(NamedTuple):
+class Place(NamedTuple):
     """A worker's place: its slot on the board, and its lines from and to the arbiter."""
 
     board: Board
@@ -79,7 +79,7 @@ class Worker:
         timeout: float,
         cfg: Settings,
         log: Logger,
-        seat: Seat,
+        place: Place,
     ) -> None:
         self.age = age
         """How many workers the server has made, with this one."""
@@ -90,7 +90,7 @@ class Worker:
         self.timeout = timeout
         self.cfg = cfg
         self.log = log
-        self.seat = seat
+        self.place = place
         self.wsgi: WSGIApplication | None = None
         self.booted = False
         self.alive = True
@@ -151,8 +151,8 @@ class Worker:
 
     def show(self, state: int) -> None:
         """Set the state on the board, and make the arbiter look at it."""
-        self.seat.board.set_state(self.seat.slot, state)
-        tell(self.seat.tell_fd)
+        self.place.board.set_state(self.place.slot, state)
+        tell(self.place.tell_fd)
 
     def retire(self) -> None:
         """Called by the loop after max_requests: serve on until the arbiter has a successor that does."""
@@ -168,9 +168,9 @@ class Worker:
             application,
             self.sockets,
             self.log,
-            board=self.seat.board,
-            slot=self.seat.slot,
-            watch_fd=self.seat.watch_fd,
+            board=self.place.board,
+            slot=self.place.slot,
+            watch_fd=self.place.watch_fd,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
