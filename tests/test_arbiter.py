@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from server.process import Server, eventually
 
+from fastwsgi.app.base import GivenApplication
+from fastwsgi.arbiter import Arbiter
+
 APP = """
 import atexit, os, pathlib, signal, sys, threading, time
 here = pathlib.Path(__file__).parent
@@ -235,6 +238,25 @@ def test_more_and_fewer_workers(start: Start) -> None:
     server.signal(signal.SIGTTOU)
     server.wait_for_log("(?s)Handling signal: ttou.*Handling signal: ttou")
     assert pid_of_answer(server) == left
+
+
+@pytest.mark.parametrize(("daemon", "left"), [(False, 3), (True, 0)])
+def test_winch_is_for_daemons(tmp_path: Path, daemon: bool, left: int) -> None:
+    settings = {"workers": 3, "errorlog": str(tmp_path / "log"), "daemon": daemon}
+    arbiter = Arbiter(GivenApplication("nothing", settings, "test"))
+    arbiter.handle_signal(signal.SIGWINCH)
+    assert arbiter.num_workers == left
+    arbiter.close()
+
+
+def test_the_board_has_room_for_two_generations(tmp_path: Path) -> None:
+    settings = {"workers": 300, "errorlog": str(tmp_path / "log")}
+    arbiter = Arbiter(GivenApplication("nothing", settings, "test"))
+    assert arbiter.num_workers == 300
+    arbiter.num_workers = 100_000
+    assert arbiter.num_workers == 300
+    assert "There is room for 300 workers, not for 100000" in (tmp_path / "log").read_text()
+    arbiter.close()
 
 
 def test_signals_that_end_nobody(start: Start) -> None:

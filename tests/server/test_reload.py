@@ -445,6 +445,13 @@ class TestRetirement:
 
 class TestPreload:
     def test_the_application_is_loaded_once(self, open_shop: Callable[..., Server], shop: Shop) -> None:
+        shop.configure(
+            """
+            import gc
+            def post_fork(server, worker):
+                assert gc.get_freeze_count() > 1000
+            """
+        )
         server = open_shop("--preload")
         assert shop.loaded("v1") == 1
         template = answer(server)[2]
