@@ -287,10 +287,15 @@ class Pool:
     def hear(self, template: Template) -> None:
         """Take note of the workers that were forked from `template`, and of the end of its line."""
         for slot, pid in template.answers():
-            if pid:
-                self.attach(self.workers[slot], pid)
+            member = self.workers.get(slot)
+            if member is None or member.pid:
+                # it took so long that it was given up, and the slot may be another's now
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+            elif pid:
+                self.attach(member, pid)
             else:
-                self.forget(self.workers[slot])
+                self.forget(member)
                 self.back_off()
         if template.hung_up and not template.closed:
             for member in list(self.workers.values()):
@@ -341,7 +346,10 @@ class Pool:
     def kill(self, member: Member) -> None:
         member.killed = True
         member.kill_at = None
-        self.send(member, signal.SIGKILL)
+        if member.pid:
+            self.send(member, signal.SIGKILL)
+        else:
+            self.forget(member)
 
     def send(self, member: Member, signum: int) -> None:
         """Only to our own children, which stay ours until they are reaped: the pid cannot be another's."""

@@ -65,7 +65,7 @@ class Reload:
             server.num_workers = generation.settings.workers
             generation.settings.on_reload(server)
         except (Exception, SystemExit) as error:
-            server.adopt(before)
+            self.go_back(before)
             server.num_workers = workers
             server.close_listeners_except(self.kept, before)
             expected = isinstance(error, (ConfigError, UsageError, ListenError))
@@ -95,13 +95,20 @@ class Reload:
     def abandon(self, reason: str) -> None:
         server, failed = self.server, self.target
         self.target = self.kept
-        server.adopt(self.kept)
+        self.go_back(self.kept)
         if server.num_workers == failed.settings.workers:
             # nobody has asked for another number meanwhile
             server.num_workers = self.kept_workers
         self.let_go_of_others()
         server.log.error("Reload abandoned: %s", reason)
         server.log.error(KEPT)
+
+    def go_back(self, generation: Generation) -> None:
+        """Be as its settings say again, as far as that is still possible."""
+        try:
+            self.server.adopt(generation)
+        except Exception:
+            self.server.log.exception("Not all of the old settings could be restored")
 
     def let_go_of_others(self) -> None:
         """Of what neither the wanted nor the kept generation needs."""

@@ -231,3 +231,57 @@ def test_nobody_is_forked_before_the_pause_is_over(
     assert stage.balance(generation(1), 2) == ""
     stage.pool.try_at_once()
     assert stage.balance(generation(1), 2) == "1b 1b"
+
+
+class FakeTemplate:
+    """Says what it is told to, and that it says nothing more."""
+
+    dead = closed = False
+    hung_up = True
+    sock = None
+
+    def __init__(self, generation: Generation, *answers: tuple[int, int]) -> None:
+        self.generation = generation
+        self.said = list(answers)
+
+    def answers(self) -> list[tuple[int, int]]:
+        return self.said
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def asked(idle: Arbiter, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """A pool that has asked a template for three workers, in slots 0 to 2."""
+    monkeypatch.setattr(idle, "stop_listening_to", lambda source: None)
+    for _ in range(3):
+        slot = idle.pool.take_slot()
+        assert slot is not None
+        idle.pool.workers[slot] = Member(idle.reload.target, slot, 0)
+    return idle.pool
+
+
+def test_what_a_template_answers(asked: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(pool.os, "kill", lambda pid, signum: signals.append((pid, signum)))
+    dismissed = asked.workers[1]
+    asked.dismiss(dismissed)
+    assert signals == []  # there is nobody yet whom it could be sent to
+    template = FakeTemplate(dismissed.generation, (0, 70), (1, 71), (9, 79))
+    asked.hear(template)
+    assert {slot: member.pid for slot, member in asked.workers.items()} == {0: 70, 1: 71}
+    assert signals == [(71, signal.SIGTERM), (79, signal.SIGKILL)]  # nobody knows the last one any more
+    assert template.closed  # and nothing will come of slot 2
+    assert asked.board.read(2).state == FREE
+
+
+def test_a_fork_that_fails_in_a_template(asked: Pool) -> None:
+    asked.hear(FakeTemplate(asked.workers[0].generation, (0, 0)))
+    assert not asked.workers
+    assert asked.fork_at > 0
+
+
+def test_one_that_never_came_to_be_can_be_given_up(asked: Pool) -> None:
+    asked.kill(asked.workers[1])
+    assert list(asked.workers) == [0, 2]
