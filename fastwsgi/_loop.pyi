@@ -1,7 +1,7 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
@@ -43,7 +43,8 @@ class Loop:
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `leave_idle`: how long connections that wait for a request may go on doing so when the loop
     is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below.
+    loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -76,6 +77,7 @@ class Loop:
         access_log: bool = False,
         watch_fd: int = -1,
         script_name: str = "",
+        retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:
