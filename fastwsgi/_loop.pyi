@@ -42,7 +42,9 @@ class Loop:
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below.
+    loop stops gracefully. `script_name` is the path that the application is mounted below. With
+    `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
+    closed to new connections.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -73,6 +75,7 @@ class Loop:
         errors: TextIO | None = None,
         access_log: bool = False,
         watch_fd: int = -1,
+        own_listeners: bool = False,
         script_name: str = "",
     ) -> None: ...
     @property

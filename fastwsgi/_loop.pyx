@@ -51,6 +51,7 @@ cdef class Loop:
         graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, int watch_fd=-1, str script_name="",
+        bint own_listeners=False,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -79,6 +80,7 @@ cdef class Loop:
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
         config.max_requests = max_requests
+        config.own_listeners = own_listeners
         config.tmpdir = tmpdir
         config.server = server
         config.slot = self.slot

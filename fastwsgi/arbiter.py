@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from fastwsgi import __version__, sockets
 from fastwsgi._board import BOOTING, FREE, LEAVING, Board
 from fastwsgi.app.loader import enter_project
-from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, ListenError
+from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, StartError
+from fastwsgi.listeners import Listeners
+from fastwsgi.origin import Origin
+from fastwsgi.surroundings import Surroundings
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import end_process, flush_standard_streams
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from typing import NoReturn
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from fastwsgi.log import Logger
 
 # All times are in seconds.
-LISTEN_RETRIES = 5
 LISTEN_PAUSE = 1.0
 LOOK = 1.0
 """How often the board is looked at for workers that are stuck."""
@@ -54,9 +55,11 @@ BOOT_FAILURES = {
 class Member:
     """One worker process, as the arbiter knows it."""
 
-    def __init__(self, pid: int, slot: int, now: float) -> None:
+    def __init__(self, pid: int, slot: int, now: float, seat: int = 0) -> None:
         self.pid = pid
         self.slot = slot
+        self.seat = seat
+        """Which of the listeners are its."""
         self.started = now
         self.leaving = False
         """It was told to go: it does not count as one of the wanted workers any more."""
@@ -77,15 +80,18 @@ class Arbiter:
     def __init__(self, app: BaseApplication) -> None:
         self.app = app
         self.settings = self.cfg = settings = app.cfg
+        origin = Origin()
+        origin.set_environment(settings.env)
         enter_project(settings.chdir, settings.pythonpath)
         self.pid = os.getpid()
         self.log: Logger = settings.logger_class(settings)
+        self.surroundings = Surroundings(settings, self.log, origin)
         self.wake_fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.wake_fd, selectors.EVENT_READ)
         # workers hold the reading end: it hangs up when this process is gone, however it went
         self.watch_fd, self.life_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.listeners: list[socket.socket] = []
+        self.listeners = Listeners(settings)
         self.members: dict[int, Member] = {}
         self.wanted = settings.workers
         self.board = Board(settings.workers * 2 + SPARE_SLOTS)
@@ -106,7 +112,8 @@ class Arbiter:
             signal.SIGTTOU: self.remove_worker,
             signal.SIGHUP: self.ignore_signal,
             signal.SIGUSR1: self.ignore_signal,
-            signal.SIGUSR2: self.ignore_signal,
+            signal.SIGUSR2: self.start_new_master,
+            signal.SIGWINCH: self.rest,
         }
 
     def run(self) -> int:
@@ -119,13 +126,14 @@ class Arbiter:
             self.close()
 
     def supervise(self) -> int:
-        self.log.info("Starting fastwsgi %s", __version__)
-        self.log_settings()
         try:
-            self.open_listeners()
+            self.surroundings.enter()
+            self.pid = os.getpid()
+            self.log.info("Starting fastwsgi %s", __version__)
+            self.log_settings()
+            self.surroundings.listen(self.listeners, self.pause)
             if self.exit_code is None:
-                urls = ",".join(sockets.url(listener) for listener in self.listeners)
-                self.log.info("Listening at: %s (%s)", urls, self.pid)
+                self.log.info("Listening at: %s (%s)", self.urls(), self.pid)
                 self.log.info("Using worker: %s", self.settings.worker_class)
                 self.log.info("Number of workers: %s", self.wanted)
             while self.exit_code is None or self.members:
@@ -133,10 +141,11 @@ class Arbiter:
                 for signum in self.wait(self.next_deadline()):
                     self.handle_signal(signum)
                 self.look_after_workers()
+                self.surroundings.beat(time.monotonic(), self.status())
             self.log.info("Shutting down: Master")
             if self.exit_code in BOOT_FAILURES:
                 self.log.error("Reason: %s", BOOT_FAILURES[self.exit_code])
-        except ListenError as error:
+        except StartError as error:
             self.log.critical("%s", error)
             return EXIT_CONFIG
         except Exception:
@@ -156,6 +165,7 @@ class Arbiter:
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""
         self.close_listeners()
+        self.surroundings.leave()
         self.selector.close()
         for fd in (self.wake_fd, self.signal_fd, self.watch_fd, self.life_fd):
             os.close(fd)
@@ -163,26 +173,22 @@ class Arbiter:
 
     # listeners
 
-    def open_listeners(self) -> None:
-        """ListenError: an address cannot be listened on, or not even after some tries."""
-        for text in self.settings.bind:
-            address = sockets.parse_address(text)
-            for retries_left in range(LISTEN_RETRIES, -1, -1):
-                try:
-                    self.listeners.append(sockets.listen(address, self.settings.backlog))
-                    break
-                except OSError as error:
-                    if error.errno not in sockets.RETRIED or not retries_left:
-                        raise ListenError(f"Can't listen on {address}: {error.strerror}") from None
-                    self.log.error("Can't listen on %s: %s. Retrying in 1 second.", address, error.strerror)
-                for signum in self.wait(LISTEN_PAUSE):
-                    self.handle_signal(signum)
-                if self.exit_code is not None:
-                    return
+    def pause(self, why: str) -> bool:
+        """Wait before an address is tried again; False: the server is ending."""
+        self.log.error("%s. Retrying in 1 second.", why)
+        for signum in self.wait(LISTEN_PAUSE):
+            self.handle_signal(signum)
+        return self.exit_code is None
 
     def close_listeners(self) -> None:
-        while self.listeners:
-            sockets.close(self.listeners.pop())
+        self.surroundings.stopping(self.listeners)
+
+    def urls(self) -> str:
+        return ",".join(sockets.url(listener) for listener in self.listeners.of_seat())
+
+    def status(self) -> str | None:
+        """What the service manager is told, once a worker serves."""
+        return f"Serving at {self.urls()}" if self.has_served() else None
 
     # signals
 
@@ -190,8 +196,7 @@ class Arbiter:
         """From now on signals come through wait(). Returns what undoes it."""
         old_fd = signal.set_wakeup_fd(self.signal_fd, warn_on_full_buffer=False)
         old = {signum: signal.signal(signum, lambda *_: None) for signum in self.signal_table}
-        for signum in (signal.SIGPIPE, signal.SIGWINCH):
-            old[signum] = signal.signal(signum, signal.SIG_IGN)
+        old[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
         def restore() -> None:
             signal.set_wakeup_fd(old_fd)
@@ -250,6 +255,16 @@ class Arbiter:
         if self.wanted > 1:
             self.wanted -= 1
 
+    def start_new_master(self) -> None:
+        self.surroundings.start_new_master(self.listeners, lambda: self.settings.pre_exec(self))
+
+    def rest(self) -> None:
+        """Let all workers go, as a new master serves. A terminal sends this too, when its size changes."""
+        if self.settings.daemon:
+            self.wanted = 0
+        else:
+            self.log.debug("SIGWINCH ignored: not a daemon")
+
     def ignore_signal(self) -> None:
         self.log.warning("This signal is not supported yet, and was ignored")
 
@@ -263,12 +278,22 @@ class Arbiter:
         if len(staying) < self.wanted and time.monotonic() >= self.fork_at:
             for _ in range(self.wanted - len(staying)):
                 self.fork_worker()
-        for member in staying[: max(0, len(staying) - self.wanted)]:
+        surplus = staying[: max(0, len(staying) - self.wanted)]
+        if len(staying) >= self.wanted:
+            # before they know: what then comes to their sockets goes elsewhere
+            self.listeners.close_empty_seats([member.seat for member in staying[len(surplus) :]])
+        for member in surplus:
             self.dismiss(member, signal.SIGTERM, self.settings.graceful_timeout + LEAVE_MARGIN)
 
     def fork_worker(self) -> None:
         slot = next((slot for slot in range(self.board.count) if self.board.read(slot).state == FREE), None)
         if slot is None:
+            return
+        try:
+            seat = self.listeners.take_seat(self.seats())
+        except OSError as error:
+            self.log.error("Can't open listeners for a worker: %s", error.strerror)
+            self.back_off()
             return
         self.board.set_state(slot, BOOTING)
         # what stands in their buffers would be written by both
@@ -278,7 +303,7 @@ class Arbiter:
         try:
             pid = os.fork()
             if pid == 0:
-                self.become_worker(slot)
+                self.become_worker(slot, seat)
         except OSError as error:
             self.board.clear(slot)
             self.log.error("Can't fork a worker: %s", error.strerror)
@@ -287,17 +312,24 @@ class Arbiter:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
         self.board.set_pid(slot, pid)
-        self.members[pid] = Member(pid, slot, time.monotonic())
+        self.members[pid] = Member(pid, slot, time.monotonic(), seat)
 
-    def become_worker(self, slot: int) -> NoReturn:
+    def seats(self) -> list[int]:
+        """Those of the workers that stay."""
+        return [member.seat for member in self.members.values() if not member.leaving]
+
+    def become_worker(self, slot: int, seat: int) -> NoReturn:
         """The child's side of the fork. Never returns to the arbiter's code."""
         code, quick = EXIT_INTERNAL, False
         try:
             self.selector.close()
             for fd in (self.wake_fd, self.signal_fd, self.life_fd):
                 os.close(fd)
+            self.surroundings.worker_title()
+            listeners = self.listeners.of_seat(seat)
             kind = KINDS[self.settings.worker_class]
-            worker = kind(self.settings, self.app, self.log, self.listeners, self.board, slot, self.watch_fd)
+            worker = kind(self.settings, self.app, self.log, listeners, self.board, slot, self.watch_fd)
+            worker.own_listeners = self.listeners.seated
             code = worker.run()
             quick = worker.quick
         except BaseException:
@@ -315,10 +347,11 @@ class Arbiter:
             if pid == 0:
                 return
             member = self.members.pop(pid, None)
-            if member is None:
+            code = os.waitstatus_to_exitcode(status)
+            if member is not None:
+                self.bury(member, code)
+            elif not self.surroundings.reap(pid, code):
                 self.log.debug("Reaped a child that is no worker (pid:%s)", pid)
-            else:
-                self.bury(member, os.waitstatus_to_exitcode(status))
 
     def bury(self, member: Member, code: int) -> None:
         """Say how a worker ended, and decide what follows from it. `code` < 0: by that signal."""
@@ -366,6 +399,8 @@ class Arbiter:
             deadlines.append(now + LOOK)
         if self.exit_code is None and self.fork_at > now:
             deadlines.append(self.fork_at)
+        if (beat := self.surroundings.next_beat(now)) is not None:
+            deadlines.append(beat)
         return max(0.0, min(deadlines) - now) if deadlines else None
 
     def look_after_workers(self) -> None:

@@ -207,6 +207,7 @@ cdef extern from "fw_loop.h" nogil:
         uint32_t connections
         uint32_t grace_ms
         uint64_t max_requests
+        bint own_listeners
         const char *tmpdir
         const char *server
         fw_slot *slot

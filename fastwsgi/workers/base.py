@@ -17,8 +17,9 @@ import traceback
 from typing import TYPE_CHECKING, ClassVar
 
 import fastwsgi
-from fastwsgi import __version__
+from fastwsgi import __version__, privileges
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.sockets import start_listening
 
 if TYPE_CHECKING:
     import socket
@@ -87,6 +88,8 @@ class Worker:
         self.told_to_leave = False
         self.quick = False
         self.aborted = False
+        self.own_listeners = False
+        """No other worker accepts from the TCP listeners."""
 
     def run(self) -> int:
         """Boot, serve until told to leave, and return the exit code."""
@@ -102,6 +105,7 @@ class Worker:
         try:
             self.take_signals()
             os.environ.update(self.settings.env)
+            privileges.drop(self.settings)
             self.loop = self.make_loop(self.app.wsgi())
         except AppNotFoundError as error:
             self.booting = False
@@ -138,6 +142,7 @@ class Worker:
         from fastwsgi._loop import Loop
 
         settings = self.settings
+        start_listening(self.listeners, settings.backlog)
         return Loop(
             application,
             self.listeners,
@@ -145,6 +150,7 @@ class Worker:
             board=self.board,
             slot=self.slot,
             watch_fd=self.watch_fd,
+            own_listeners=self.own_listeners,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
