@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fastwsgi.errors import EXIT_CONFIG
+from fastwsgi.workers.base import flush_standard_streams
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -38,6 +39,8 @@ class Daemon:
 
 def daemonize() -> Daemon:
     """Return in a new process without a terminal; the present one ends when that has started, or failed."""
+    # what stands in their buffers is this process's to write
+    flush_standard_streams()
     reading, writing = os.pipe2(os.O_CLOEXEC)
     if os.fork():
         os.close(writing)

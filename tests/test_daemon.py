@@ -14,6 +14,7 @@ CODE = """
 import os, sys
 from fastwsgi.daemon import daemonize
 before = os.getsid(0)
+print("said before")
 daemon = daemonize()
 os.write(2, b"in the background\\n")
 {then}
@@ -41,7 +42,8 @@ def run(directory: Path, then: str) -> subprocess.CompletedProcess[str]:
 def test_the_foreground_ends_when_the_daemon_has_started(tmp_path: Path) -> None:
     # it returns although the daemon waits: for us, to read its report
     result = run(tmp_path, "daemon.started(keep_streams=False)")
-    assert (result.returncode, result.stderr) == (0, "in the background\n")
+    assert (result.returncode, result.stdout) == (0, "said before\n")
+    assert result.stderr == "in the background\n"
     assert (tmp_path / "report").read_text().split() == ["True", "True", "0o22", "True", "True", "True"]
 
 
@@ -57,7 +59,7 @@ def test_the_streams_can_be_kept(tmp_path: Path) -> None:
     ) as process:
         assert process.wait(60) == 0
         assert (tmp_path / "report").read_text().split()[3:] == ["True", "False", "False"]
-        assert process.communicate(timeout=60) == (b"", b"in the background\n")
+        assert process.communicate(timeout=60) == (b"said before\n", b"in the background\n")
 
 
 @pytest.mark.parametrize("end", ["sys.exit('no')", "os._exit(0)", "os.kill(os.getpid(), 9)"])
