@@ -94,6 +94,11 @@ def parse_address(text: str) -> Address:
     return TCPAddress(host.lower(), int(port))
 
 
+# The kernel hands a connection over when its first bytes are there, or after about so long anyway. Clients of
+# HTTP speak first, so that accept, recv, send and close follow each other without a turn through the poller.
+DEFER_SECONDS = 1
+
+
 class Owner(NamedTuple):
     """Whose the file of a unix socket becomes."""
 
@@ -117,10 +122,13 @@ def listen(
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # inherited by every connection that is accepted
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if reuse_port:
+            # not deferred: a worker that leaves has to find all who have connected to it in its queue
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        else:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
         listener.bind(address)
         if not reuse_port:
             listener.listen(backlog)
