@@ -1,7 +1,7 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
@@ -42,8 +42,9 @@ class Loop:
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below. With
-    `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
+    loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
+    With `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
     closed to new connections.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
@@ -77,6 +78,7 @@ class Loop:
         watch_fd: int = -1,
         own_listeners: bool = False,
         script_name: str = "",
+        retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:

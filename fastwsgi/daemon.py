@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fastwsgi.errors import EXIT_CONFIG
-from fastwsgi.workers.base import flush_standard_streams
+from fastwsgi.process import flush_standard_streams
 
 if TYPE_CHECKING:
     from typing import NoReturn

@@ -55,7 +55,7 @@ class Listeners:
         self.settings = settings
         self.addresses: dict[Key, Address] = {}
         """As `bind` has them, and as they are, with the port that the kernel chose."""
-        self.seats: dict[int, dict[Key, socket.socket]] = {}
+        self.seats: dict[int, dict[Key, socket.socket]] = {0: {}}
         self.made = files(settings)
         self.inherited = False
         """They come from another process, so that `bind` says nothing."""
@@ -72,7 +72,7 @@ class Listeners:
             key = Key(str(address))
             self.seats.setdefault(0, {})[key] = listener
             self.addresses[key] = address
-        if self.inherited and self.seated:
+        if self.inherited and self.own_seats:
             # those are a worker's of the old master: ours have their own beside them
             old = self.seats[0]
             self.seats[0] = self.new_seat(self.settings)
@@ -125,10 +125,10 @@ class Listeners:
             seat |= opened
         self.made |= files(settings)
 
-    def narrow(self, settings: Settings) -> None:
-        """From now on these settings are the ones: close what only others wanted."""
-        self.settings = settings
-        wanted = keys(settings)
+    def narrow(self, *kept: Settings) -> None:
+        """From now on the last of these settings are the ones: close what none of them wants."""
+        self.settings = kept[-1]
+        wanted = {key for settings in kept for key in keys(settings)}
         if self.inherited:
             return
         gone = [key for key in self.addresses if key not in wanted]
@@ -137,7 +137,7 @@ class Listeners:
             del self.addresses[key]
             for seat in self.seats.values():
                 del seat[key]
-        self.made = files(settings)
+        self.made = set().union(*map(files, kept))
 
     def listen(self, address: Address, settings: Settings) -> socket.socket:
         return sockets.listen(
@@ -160,9 +160,10 @@ class Listeners:
         return list(dict.fromkeys(listener for seat in self.seats.values() for listener in seat.values()))
 
     @property
-    def seated(self) -> bool:
+    def own_seats(self) -> bool:
         """Every worker has TCP sockets of its own: there can be more than one at each address."""
-        if not self.settings.reuse_port or self.lent:
+        if not self.settings.reuse_port or self.lent or self.settings.preload_app:
+            # a template has been forked before there are new ones
             return False
         if any(isinstance(address, FdAddress) for address in self.settings.address):
             return False
@@ -171,8 +172,8 @@ class Listeners:
 
     def take_seat(self, taken: Collection[int]) -> int:
         """The seat of a new worker, when those of the workers that stay are `taken`. OSError: no new one."""
-        if not self.seated:
-            return 0
+        if not self.own_seats:
+            return next(iter(self.seats))
         for number in self.seats:
             if number not in taken:
                 return number
@@ -188,11 +189,11 @@ class Listeners:
             for key, address in self.addresses.items()
         }
 
-    def close_empty_seats(self, taken: Collection[int]) -> None:
-        """No worker is missing: what is not `taken` will not be."""
-        if not self.seated:
+    def close_seats(self, numbers: Iterable[int]) -> None:
+        """Nobody will sit there any more. One is kept, for those who may come yet."""
+        if not self.own_seats:
             return
-        for number in [number for number in self.seats if number not in taken][: len(self.seats) - 1]:
+        for number in list(numbers)[: len(self.seats) - 1]:
             gone = set(self.seats.pop(number).values())
             self._close(gone - set(self.all()), remove=False)
 

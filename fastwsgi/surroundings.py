@@ -96,9 +96,9 @@ class Surroundings:
         set_title("master", self.name)
         self.move_pidfile()
 
-    def reloaded(self, status: str) -> None:
+    def reloaded(self, status: str | None) -> None:
         """A reload is over, or was given up."""
-        if not self.upgrade.old:
+        if status is not None and not self.upgrade.old:
             self.notifier.ready(status)
 
     def stopping(self, listeners: Listeners) -> None:

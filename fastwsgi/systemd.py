@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 FIRST_FD = 3
 LISTEN_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-READY_PAUSE = 0.05
-"""Seconds between two looks whether a worker serves, while somebody waits to be told."""
 
 
 def listen_fds(environ: Mapping[str, str]) -> list[int]:
@@ -80,12 +78,7 @@ class Notifier:
 
     def next_beat(self, now: float) -> float | None:
         """When beat() wants to be called at the latest; None: never."""
-        wanted = []
-        if self.address and not self.ready_told and not self.stopping_told:
-            wanted.append(now + READY_PAUSE)
-        if self.pause is not None:
-            wanted.append(self.fed_at + self.pause)
-        return min(wanted, default=None)
+        return None if self.pause is None else max(now, self.fed_at + self.pause)
 
     def send(self, *assignments: str) -> None:
         if not self.address:

@@ -12,6 +12,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from fastwsgi import systemd
+from fastwsgi.process import fork_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,18 +55,12 @@ class Upgrade:
         if self.old:
             log.warning("USR2 ignored: the old master (pid:%s) is still there", self.old)
             return
-        # until it is a program of its own, the child must not take a signal for the arbiter's
-        old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        self.pid = os.getpid()
         try:
-            self.pid = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                self.become_master(fds, activated, pre_exec, log)
+            pid = fork_process(lambda: self.become_master(fds, activated, pre_exec, log))
         except OSError as error:
             log.error("Can't fork a new master: %s", error.strerror)
             return
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
         self.new = pid
         log.info("Started a new master (pid:%s)", pid)
 

@@ -49,7 +49,7 @@ def test_all_workers_share_one_seat(opened: list[Listeners], tmp_path: Path) -> 
     assert all(map(is_listening, listeners.of_seat()))
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
     assert listeners.take_seat([0, 0]) == 0
-    listeners.close_empty_seats([])
+    listeners.close_seats([0])
     assert listeners.all() == listeners.of_seat() != []
     listeners.close(keep_files=False)
     assert not (tmp_path / "s").exists()
@@ -134,6 +134,17 @@ def test_a_reload_that_was_given_up(opened: list[Listeners], tmp_path: Path) -> 
     assert names(tmp_path) == ["a"]
 
 
+def test_what_either_settings_want_is_kept(opened: list[Listeners], tmp_path: Path) -> None:
+    listeners = make(opened, f"unix:{tmp_path}/a", f"unix:{tmp_path}/b")
+    listeners.open(never)
+    one, other = settings(f"unix:{tmp_path}/a"), settings(f"unix:{tmp_path}/c")
+    listeners.widen(other)
+    listeners.narrow(one, other)
+    assert names(tmp_path) == ["a", "c"]
+    assert [listener.getsockname() for listener in listeners.of_seat()] == [f"{tmp_path}/c"]
+    assert listeners.settings is other
+
+
 def test_new_addresses_that_cannot_be_had_change_nothing(opened: list[Listeners], tmp_path: Path) -> None:
     listeners = make(opened, LOCAL)
     listeners.open(never)
@@ -204,7 +215,7 @@ class TestReusePort:
         for taken in ([], [0], [0, 1]):
             listeners.take_seat(taken)
         sockets = [next(iter(seat.values())) for seat in listeners.seats.values()]
-        listeners.close_empty_seats([1])
+        listeners.close_seats([0, 2])
         assert list(listeners.seats) == [1]
         assert [sock.fileno() >= 0 for sock in sockets] == [False, True, False]
         assert len(listeners.of_seat()) == 2
@@ -213,7 +224,7 @@ class TestReusePort:
 
     def test_one_seat_is_kept(self, listeners: Listeners) -> None:
         listeners.take_seat([0])
-        listeners.close_empty_seats([])
+        listeners.close_seats([0, 1])
         assert len(listeners.seats) == 1
 
     def test_what_waits_at_a_worker_is_kept_for_the_next(self, listeners: Listeners) -> None:
@@ -243,12 +254,17 @@ class TestReusePort:
     def test_a_port_that_cannot_be_shared_is_not(self, opened: list[Listeners], lent: bool) -> None:
         new = make(opened, LOCAL, reuse_port=True)
         new.inherit([given()], lent=lent)
-        assert not new.seated
+        assert not new.own_seats
         assert new.take_seat([0]) == 0
-        new.close_empty_seats([])
+        new.close_seats([0])
         assert len(new.all()) == 1
+
+    def test_a_template_is_forked_too_early_for_new_ones(self, opened: list[Listeners]) -> None:
+        new = make(opened, LOCAL, reuse_port=True, preload_app=True)
+        new.open(never)
+        assert not new.own_seats
 
     def test_a_descriptor_is_shared(self, opened: list[Listeners]) -> None:
         new = make(opened, f"fd://{given()}", reuse_port=True)
         new.open(never)
-        assert not new.seated
+        assert not new.own_seats

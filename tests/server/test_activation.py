@@ -1,6 +1,7 @@
 """Sockets that somebody else opens, and what a service manager is told."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -171,6 +172,20 @@ class TestMessages:
         assert server.wait() == 4
         assert manager.heard()[0] == "STOPPING=1"
         assert not manager.has_heard()
+
+    def test_reloads(self, manager: Manager) -> None:
+        server = manager.start("", "project", "--bind", "127.0.0.1:0")
+        assert manager.heard()[0] == "READY=1"
+        server.signal(signal.SIGHUP)
+        begun = manager.heard()
+        assert begun[0] == "RELOADING=1"
+        assert re.fullmatch(r"MONOTONIC_USEC=\d+", begun[1])
+        assert manager.heard() == ["READY=1", f"STATUS=Serving at {server.url}", f"MAINPID={server.pid}"]
+        # one that is given up is over as well
+        (manager.directory / "project.py").write_text("raise RuntimeError")
+        server.signal(signal.SIGHUP)
+        assert [manager.heard()[0] for _ in range(2)] == ["RELOADING=1", "READY=1"]
+        server.wait_for_log("Reload abandoned")
 
     def test_the_watchdog_is_fed(self, manager: Manager) -> None:
         server = manager.start(

@@ -72,6 +72,29 @@ def test_workers_come_and_go_under_load(serve: Start, project: Path) -> None:
     assert load.answered
 
 
+def test_reloads_under_load(serve: Start, project: Path) -> None:
+    server = serve("project", "--reuse-port", "--workers", "2", cwd=project)
+    wait_for_sockets(server, 2)
+    with Load(server.url) as load:
+        for count in range(1, 6):
+            server.signal(signal.SIGHUP)
+            eventually(lambda count=count: server.log.count("Reloaded:") == count, server.explain)
+            wait_for_sockets(server, 2)
+    assert not load.failures, load.failures
+    assert load.answered
+
+
+def test_a_reload_that_fails_leaves_no_socket_behind(serve: Start, project: Path) -> None:
+    server = serve("project", "--reuse-port", "--workers", "2", cwd=project)
+    wait_for_sockets(server, 2)
+    with Load(server.url) as load:
+        (project / "project.py").write_text("raise RuntimeError('broken')")
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("Reload abandoned")
+        wait_for_sockets(server, 2)
+    assert not load.failures, load.failures
+
+
 def test_what_waits_at_a_worker_that_is_killed_is_served_by_the_next(serve: Start, project: Path) -> None:
     server = serve("project", "--reuse-port", cwd=project)
     wait_for_sockets(server, 1)

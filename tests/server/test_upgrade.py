@@ -314,8 +314,8 @@ class TestDaemon:
             eventually(lambda: children.read_text().split() == [str(new)], log.read_text)
             assert ask(address)[0] == str(new)
             assert os.getsid(new) == os.getsid(pid)  # not in a background of its own
-            os.kill(pid, signal.SIGTTIN)
-            eventually(lambda: ask(address)[0] == str(pid), log.read_text)
+            os.kill(pid, signal.SIGHUP)
+            eventually(lambda: len(children.read_text().split()) == 3, log.read_text)
             os.kill(new, signal.SIGTERM)
             eventually(lambda: is_gone(new), log.read_text)
         assert ask(address)[0] == str(pid)
@@ -339,3 +339,19 @@ def test_a_terminal_that_changes_its_size_means_nothing(serve: Start, project: P
     server.wait_for_log("Handling signal: winch")
     server.signal(signal.SIGTTIN)
     assert set(workers) < set(server.wait_for_workers(2))
+
+
+def test_a_reload_moves_the_pid_file(serve: Start, project: Path) -> None:
+    conf = project / "fastwsgi.conf.py"
+    conf.write_text("pidfile = 'a.pid'\n")
+    server = serve("project", "-c", "fastwsgi.conf.py", cwd=project)
+    ask(server.url)
+    assert read(project / "a.pid") == f"{server.pid}\n"
+    conf.write_text("pidfile = 'b.pid'\n")
+    server.signal(signal.SIGHUP)
+    eventually(lambda: read(project / "b.pid") == f"{server.pid}\n", server.explain)
+    eventually(lambda: not (project / "a.pid").exists(), server.explain)
+    server.wait_for_log("Reloaded:")
+    (project / "b.pid").unlink()
+    server.signal(signal.SIGHUP)
+    eventually(lambda: read(project / "b.pid") == f"{server.pid}\n", server.explain)
