@@ -350,9 +350,13 @@ static void leave(struct fw_loop *loop, int how)
 {
     tell_time(loop);
     if (how == FW_STOP_GRACEFUL)
-        for (uint32_t i = 0; i < loop->listener_count; i++)
+        for (uint32_t i = 0; i < loop->listener_count; i++) {
             while (accept_one(loop, &loop->listeners[i]))
                 ;
+            /* with SO_REUSEPORT the kernel would go on to give it new ones; others serve those */
+            if (loop->config.own_listeners && !loop->listeners[i].local)
+                shutdown(loop->listeners[i].fd, SHUT_RD);
+        }
     rest(loop);
     loop->leaving = true;
     loop->env.closing = true;

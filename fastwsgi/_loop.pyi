@@ -45,6 +45,8 @@ class Loop:
     is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
     `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
+    With `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
+    closed to new connections.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -76,6 +78,7 @@ class Loop:
         errors: TextIO | None = None,
         access_log: bool = False,
         watch_fd: int = -1,
+        own_listeners: bool = False,
         script_name: str = "",
         retire: Callable[[], None] | None = None,
     ) -> None: ...

@@ -53,6 +53,7 @@ cdef class Loop:
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, int watch_fd=-1, str script_name="", retire=None,
+        bint own_listeners=False,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -82,6 +83,7 @@ cdef class Loop:
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
         config.leave_idle_ms = milliseconds("leave_idle", leave_idle)
         config.max_requests = max_requests if retire is None else 0
+        config.own_listeners = own_listeners
         self.retire_after = max_requests
         self.retire = retire if max_requests else None
         config.tmpdir = tmpdir

@@ -208,6 +208,7 @@ cdef extern from "fw_loop.h" nogil:
         uint32_t grace_ms
         uint32_t leave_idle_ms
         uint64_t max_requests
+        bint own_listeners
         const char *tmpdir
         const char *server
         fw_slot *slot

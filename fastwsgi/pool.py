@@ -46,12 +46,10 @@ class Generation:
     Each has an application object of its own, so that an older one can still be served when a younger fails.
     """
 
-    def __init__(self, number: int, app: BaseApplication, listeners: list[socket.socket]) -> None:
+    def __init__(self, number: int, app: BaseApplication) -> None:
         self.number = number
         self.app = app
         self.settings: Settings = app.cfg
-        self.listeners = listeners
-        """In the order of the setting `bind`."""
 
 
 class Member:
@@ -60,7 +58,7 @@ class Member:
     title: ClassVar[str] = "Worker"
 
     def __init__(
-        self, generation: Generation, slot: int, patience: float, worker: Worker | None = None
+        self, generation: Generation, slot: int, patience: float, worker: Worker | None = None, seat: int = 0
     ) -> None:
         """`patience`: how long it may take to boot; 0: as long as it likes.
 
@@ -69,6 +67,8 @@ class Member:
         self.worker = worker
         self.generation = generation
         self.slot = slot
+        self.seat = seat
+        """Which of the listeners are its."""
         self.patience = patience
         self.pid = 0
         """0: it is being forked from a template, which has not yet told its pid."""
@@ -187,6 +187,9 @@ class Pool:
                 # the latter is about to be reaped
                 return
         missing = wanted - len(new)
+        if missing <= 0:
+            # the seats of those who died have been taken again
+            self.server.listeners.close_seats(self.server.listeners.seats.keys() - self.seats())
         if old:
             one_more = 1 if serving == len(new) else 0
             missing = min(missing, max(one_more, wanted - len(old) - len(new)))
@@ -211,9 +214,16 @@ class Pool:
         slot = self.take_slot()
         if slot is None:
             return False
+        try:
+            seat = self.server.listeners.take_seat(self.seats())
+        except OSError as error:
+            self.board.clear(slot)
+            self.server.log.error("Can't open listeners for a worker: %s", error.strerror)
+            self.back_off()
+            return False
         self.age += 1
-        worker = self.make_worker(generation, slot, self.age)
-        member = Member(generation, slot, patience, worker)
+        worker = self.make_worker(generation, slot, self.age, seat)
+        member = Member(generation, slot, patience, worker, seat)
         pid = 0
         try:
             if template is not None:
@@ -259,12 +269,20 @@ class Pool:
             self.board.set_state(slot, BOOTING)
         return slot
 
-    def make_worker(self, generation: Generation, slot: int, age: int) -> Worker:
+    def seats(self) -> list[int]:
+        """Those of the workers that stay."""
+        return [member.seat for member in self.workers.values() if not member.leaving]
+
+    def make_worker(self, generation: Generation, slot: int, age: int, seat: int | None = None) -> Worker:
         server, settings = self.server, generation.settings
         place = Place(self.board, slot, server.watch_fd, server.tell_fd)
         kind = KINDS[settings.worker_class]
-        listeners = list(generation.listeners)
-        return kind(age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place)
+        listeners = server.listeners.of_seat(seat, settings)
+        worker = kind(
+            age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place
+        )
+        worker.own_listeners = server.listeners.own_seats
+        return worker
 
     def cannot_fork(self, error: Exception) -> None:
         self.log_failed_fork(error)
@@ -308,12 +326,13 @@ class Pool:
 
     def become_worker(self, worker: Worker) -> NoReturn:
         """The child's side of the fork. Never returns to the arbiter's code."""
-        self.let_go()
+        self.let_go(worker.sockets)
         self.run_worker(worker)
 
     def run_worker(self, worker: Worker) -> NoReturn:
         code, quick = EXIT_INTERNAL, False
         try:
+            self.server.surroundings.worker_title()
             code = worker.run(self.server)
             quick = worker.quick
         except BaseException:
@@ -321,9 +340,9 @@ class Pool:
         finally:
             end_process(code, quick=quick)
 
-    def let_go(self) -> None:
-        """In a child: close what is the arbiter's alone."""
-        self.server.let_go()
+    def let_go(self, listeners: list[socket.socket]) -> None:
+        """In a child: close what is the arbiter's alone, and the listeners that are not its own."""
+        self.server.let_go(listeners)
         for template in self.templates:
             template.close()
         self.templates.clear()
@@ -336,6 +355,9 @@ class Pool:
             grace = member.generation.settings.graceful_timeout + LEAVE_MARGIN
         member.leaving = True
         member.kill_at = time.monotonic() + grace
+        if signum == signal.SIGTERM and member.seat not in self.seats():
+            # before it knows: whoever comes now is given to others
+            self.server.listeners.close_seats([member.seat])
         self.send(member, signum)
 
     def dismiss_templates(self, keep: Iterable[Generation]) -> None:
@@ -375,10 +397,11 @@ class Pool:
             if pid == 0:
                 return deaths
             member = self.find(pid)
-            if member is None:
+            code = os.waitstatus_to_exitcode(status)
+            if member is not None:
+                deaths.append(self.bury(member, code))
+            elif not self.server.surroundings.reap(pid, code):
                 self.server.log.debug("Reaped a child that is no worker (pid:%s)", pid)
-            else:
-                deaths.append(self.bury(member, os.waitstatus_to_exitcode(status)))
 
     def find(self, pid: int) -> Member | None:
         if any(member.pid == 0 for member in self.workers.values()):

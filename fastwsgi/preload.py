@@ -99,7 +99,7 @@ class Template(Member):
         """Never returns to the arbiter's code. What the application gave to atexit is its workers' matter."""
         code = EXIT_INTERNAL
         try:
-            pool.let_go()
+            pool.let_go(pool.server.listeners.of_seat(settings=self.generation.settings))
             self.sock.close()
             self.take_signals(pool)
             code = self.load(pool)

@@ -14,10 +14,11 @@ import traceback
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import fastwsgi
-from fastwsgi import __version__, broken
+from fastwsgi import __version__, broken, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 from fastwsgi.reloader import Reloader
+from fastwsgi.sockets import start_listening
 
 if TYPE_CHECKING:
     import socket
@@ -95,6 +96,8 @@ class Worker:
         self.cfg = cfg
         self.log = log
         self.place = place
+        self.own_listeners = False
+        """No other worker accepts from the TCP listeners."""
         self.wsgi: WSGIApplication | None = None
         self.booted = False
         self.alive = True
@@ -131,6 +134,7 @@ class Worker:
                 self.reloader = Reloader(self.cfg, self.log, self.make_room)
                 self.reloader.start()
             self.cfg.post_fork(server, self)
+            privileges.drop(self.cfg)
             self.wsgi = self.load()
             self.loop = self.make_loop(self.wsgi)
             self.cfg.post_worker_init(self)
@@ -188,6 +192,7 @@ class Worker:
         from fastwsgi._loop import Loop
 
         settings = self.cfg
+        start_listening(self.sockets, settings.backlog)
         return Loop(
             application,
             self.sockets,
@@ -195,6 +200,7 @@ class Worker:
             board=self.place.board,
             slot=self.place.slot,
             watch_fd=self.place.watch_fd,
+            own_listeners=self.own_listeners,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
