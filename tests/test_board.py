@@ -13,7 +13,7 @@ from fastwsgi._board import BOOTING, FREE, LEAVING, SERVING, Board, Slot
 def test_a_new_board_is_free() -> None:
     board = Board(3)
     assert board.count == 3
-    assert all(board.read(slot) == Slot(0, FREE, 0, 0, 0, 0) for slot in range(3))
+    assert all(board.read(slot) == EMPTY for slot in range(3))
 
 
 def test_slots_are_apart() -> None:
@@ -21,9 +21,9 @@ def test_slots_are_apart() -> None:
     board.set_pid(1, 77)
     board.set_state(1, SERVING)
     assert board.read(1) == Slot(pid=77, state=SERVING, turn=0, requests=0, refused=0, connections=0)
-    assert board.read(0) == board.read(2) == Slot(0, FREE, 0, 0, 0, 0)
+    assert board.read(0) == board.read(2) == EMPTY
     board.clear(1)
-    assert board.read(1) == Slot(0, FREE, 0, 0, 0, 0)
+    assert board.read(1) == EMPTY
 
 
 def test_states_differ() -> None:
