@@ -29,7 +29,7 @@ static void answer_for(struct fw_conn *conn, const struct fw_abort *on_abort)
         for (struct fw_conn *other = monitor->chain; other != NULL; other = other->next)
             (void)fw_conn_push(other); /* failures are kept in ->error */
     (void)fw_conn_push(conn);
-    if (conn->error != FW_OK)
+    if (conn->error != FW_OK || conn->state != FW_CONN_APP) /* in other states it has been answered */
         return;
     if (conn->resp.stage < FW_RESP_BODY && !fw_conn_waits(conn)) {
         send_answer(conn, on_abort);

@@ -46,7 +46,7 @@ bool fw_abort_arm(struct fw_abort *on_abort, struct fw_monitor *monitor, const c
 /* Undo that; nothing where it is not armed. The structure may go then. */
 void fw_abort_disarm(struct fw_abort *on_abort);
 
-/* The application is about to have the thread, for `conn` in state APP. After fw_monitor_offer(). */
+/* The application, or a hook behind it, is about to have the thread for `conn`. After fw_monitor_offer(). */
 static inline void fw_abort_lend(struct fw_abort *on_abort, struct fw_conn *conn)
 {
     atomic_store_explicit(&on_abort->lent, conn, memory_order_release);

@@ -1,11 +1,12 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready."""
 
 import socket
-from collections.abc import Sequence
-from typing import Protocol, TextIO
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
 from fastwsgi._board import Board
+from fastwsgi.message import Request, Response
 
 BODY_MEMORY: int
 """Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
@@ -42,7 +43,12 @@ class Loop:
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below.
+    loop stops gracefully. `script_name` is the path that the application is mounted below. The hooks are called
+    with `worker`, in the thread that serves: pre_request before the application is called, post_request when
+    the response is made, whatever it is.
+
+    While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
+    the handler that was there is called: csrc/fw_abort.h.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -74,10 +80,17 @@ class Loop:
         access_log: bool = False,
         watch_fd: int = -1,
         script_name: str = "",
+        worker: object = None,
+        pre_request: Callable[[Any, Request], object] | None = None,
+        post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:
         """Requests answered so far."""
+
+    @property
+    def nr(self) -> int:
+        """Requests begun so far: calls of the application."""
 
     @property
     def wakeup_fd(self) -> int:

@@ -17,6 +17,7 @@ from fastwsgi._board import BOOTING, FREE, LEAVING, Board
 from fastwsgi.app import enter_project
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, ListenError
 from fastwsgi.log import Logger
+from fastwsgi.stuck import Stacks, doing
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import end_process, flush_standard_streams
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
     from wsgiref.types import WSGIApplication
 
+    from fastwsgi._board import Slot
     from fastwsgi.settings import Settings
 
 # All times are in seconds.
@@ -63,6 +65,8 @@ class Member:
         """It was told to go: it does not count as one of the wanted workers any more."""
         self.kill_at: float | None = None
         self.killed = False
+        self.stuck = ""
+        """What it was doing, and for how long, when it was told to go because of that."""
         self.seen = (BOOTING, 0)
         """State and turn on the board ..."""
         self.seen_since = now
@@ -90,6 +94,7 @@ class Arbiter:
         self.members: dict[int, Member] = {}
         self.wanted = settings.workers
         self.board = Board(settings.workers * 2 + SPARE_SLOTS)
+        self.stacks = Stacks()
         self.served = False
         """Some worker once got as far as serving: from then on no failure to boot ends the server."""
         self.failures = 0
@@ -151,6 +156,7 @@ class Arbiter:
         self.selector.close()
         for fd in (self.wake_fd, self.signal_fd, self.watch_fd, self.life_fd):
             os.close(fd)
+        self.stacks.close()
         self.log.close()
 
     # listeners
@@ -289,7 +295,16 @@ class Arbiter:
             for fd in (self.wake_fd, self.signal_fd, self.life_fd):
                 os.close(fd)
             kind = KINDS[self.settings.worker_class]
-            worker = kind(self.settings, self.app, self.log, self.listeners, self.board, slot, self.watch_fd)
+            worker = kind(
+                self.settings,
+                self.app,
+                self.log,
+                self.listeners,
+                self.board,
+                slot,
+                self.watch_fd,
+                self.stacks,
+            )
             code = worker.run()
             quick = worker.quick
         except BaseException:
@@ -315,6 +330,7 @@ class Arbiter:
     def bury(self, member: Member, code: int) -> None:
         """Say how a worker ended, and decide what follows from it. `code` < 0: by that signal."""
         slot = self.board.read(member.slot)
+        self.tell_where_it_was(member, slot, code)
         self.board.clear(member.slot)
         self.served |= slot.state != BOOTING
         if code > 0:
@@ -331,6 +347,25 @@ class Arbiter:
             self.stop(code)
         elif slot.state == BOOTING or (code != 0 and time.monotonic() - member.started < YOUNG):
             self.back_off()
+
+    def tell_where_it_was(self, member: Member, slot: Slot, code: int) -> None:
+        """Log the stack of a worker that was stuck, or that has crashed."""
+        stack = self.stacks.take(member.slot)
+        if member.stuck:
+            unknown = "  (it could not even say where)"
+            self.log.error(
+                "Worker (pid:%s) %s, and is stuck here, most recent call last:\n%s",
+                member.pid,
+                member.stuck,
+                stack or unknown,
+            )
+        elif stack and code != 0:
+            self.log.error(
+                "Worker (pid:%s) %s, and got the signal here, most recent call last:\n%s",
+                member.pid,
+                doing(slot, member.started),
+                stack,
+            )
 
     def has_served(self) -> bool:
         self.served = self.served or any(
@@ -370,6 +405,7 @@ class Arbiter:
                     self.kill(member)
             elif self.settings.timeout and not member.leaving and self.is_stuck(member, now):
                 self.log.critical("WORKER TIMEOUT (pid:%s)", member.pid)
+                member.stuck = doing(self.board.read(member.slot), member.started)
                 self.dismiss(member, signal.SIGABRT, ABORT_GRACE)
 
     def is_stuck(self, member: Member, now: float) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib
 import os
 import random
 import signal
@@ -16,9 +15,9 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, ClassVar
 
-import fastwsgi
 from fastwsgi import __version__, app
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from fastwsgi._loop import Loop
     from fastwsgi.log import Logger
     from fastwsgi.settings import Settings
+    from fastwsgi.stuck import Stacks
 
 # Seconds; gunicorn has no settings for these.
 HEAD_TIMEOUT = 30.0
@@ -43,10 +43,6 @@ LONGEST = 1_000_000.0
 MOST_REQUEST_FIELDS = 32768
 
 EXIT_ABORTED = 1
-
-# Where the code of tracebacks lies that is not the application's.
-PACKAGE = os.path.dirname(fastwsgi.__file__) + os.sep
-IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__)
 
 # A terminal, or a person who signals a whole process group, means the arbiter by these.
 IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
@@ -69,6 +65,7 @@ class Worker:
         board: Board,
         slot: int,
         watch_fd: int,
+        stacks: Stacks,
     ) -> None:
         self.settings = settings
         self.spec = spec
@@ -77,6 +74,7 @@ class Worker:
         self.board = board
         self.slot = slot
         self.watch_fd = watch_fd
+        self.stacks = stacks
         self.pid = os.getpid()
         self.max_requests = settings.max_requests
         if self.max_requests:
@@ -102,6 +100,7 @@ class Worker:
             self.take_signals()
             os.environ.update(self.settings.env)
             self.loop = self.make_loop(app.load(self.spec))
+            self.stacks.watch(self.slot)
         except AppNotFoundError as error:
             self.booting = False
             self.log.error("%s", error)
@@ -172,6 +171,7 @@ class Worker:
         signal.signal(signal.SIGINT, self.leave_quickly)
         signal.signal(signal.SIGQUIT, self.leave_quickly)
         signal.signal(signal.SIGABRT, self.abort)
+        self.stacks.watch(self.slot)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in IGNORED:
             signal.signal(signum, signal.SIG_IGN)
@@ -194,15 +194,11 @@ class Worker:
             raise SystemExit(0)
 
     def abort(self, signum: int, frame: FrameType | None) -> None:
-        """The arbiter has lost patience: say where this worker is stuck, and leave from right there.
+        """The arbiter has lost patience: leave from right where this worker is. Where that is, it will tell.
 
-        The application sees SystemExit, so that its `finally` blocks run.
+        The application sees SystemExit, so that its `finally` blocks run. Its client has been answered.
         """
         self.told_to_leave = self.quick = self.aborted = True
-        stack = traceback.extract_stack(frame)
-        ours = [depth for depth, entry in enumerate(stack) if entry.filename.startswith(PACKAGE)]
-        where = "".join(traceback.format_list(stack[max(ours, default=-1) + 1 :] or stack)).rstrip()
-        self.log.error("Worker (pid:%s) is stuck here, most recent call last:\n%s", self.pid, where)
         if self.loop is not None:
             self.loop.stop(False)
         raise SystemExit(EXIT_ABORTED)
