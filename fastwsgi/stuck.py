@@ -13,6 +13,7 @@ import importlib
 import linecache
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -54,7 +55,11 @@ class Stacks:
             self._open_own(slot)
         if self._own_fd < 0:
             return
+        # which, if it was enabled before the handler was set, puts back what there was before that
+        handler = signal.getsignal(signal.SIGABRT)
         faulthandler.disable()
+        if handler is not None:
+            signal.signal(signal.SIGABRT, handler)
         if sys.version_info >= (3, 14):
             # the C stack takes functions that are not safe everywhere
             faulthandler.enable(self._own_fd, all_threads=False, c_stack=False)

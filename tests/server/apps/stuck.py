@@ -3,41 +3,66 @@
 import ctypes
 import time
 
+# PyDLL does not let go of the GIL.
+libc = ctypes.PyDLL(None)
+
 
 def application(environ, start_response):
     path = environ["PATH_INFO"]
+    headers = [("Content-Type", "text/plain")]
     if path == "/sleep":
-        sleep_in_python()
+        sleep()
+    elif path == "/loop":
+        while True:
+            pass
     elif path == "/c":
-        sleep_in_c()
+        lock_for_ever()
     elif path == "/part":
-        return part_of_an_answer(start_response)
+        return part_of_an_answer(start_response, sleep)
+    elif path == "/part-c":
+        return part_of_an_answer(start_response, lock_for_ever)
     elif path == "/deaf":
         try:
-            sleep_in_python()
-        except BaseException:
+            sleep()
+        except BaseException:  # noqa: S110, BLE001
             pass
     elif path == "/cleanup":
         try:
-            sleep_in_python()
+            sleep()
         finally:
             print("cleaned up", file=environ["wsgi.errors"], flush=True)
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    elif path == "/started":
+        start_response("200 OK", headers)
+        sleep()
+    elif path == "/close":
+        start_response("200 OK", [*headers, ("Content-Length", "5")])
+        return SlowToClose()
+    elif path == "/crash":
+        libc.abort()
+    start_response("200 OK", headers)
     return [b"as usual"]
 
 
-def sleep_in_python():
+def sleep():
     time.sleep(3600)
 
 
-def sleep_in_c():
-    # PyDLL does not let go of the GIL
-    libc = ctypes.PyDLL(None)
-    while True:
-        libc.sleep(3600)
+def lock_for_ever():
+    mutex = ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    # what the second one waits for never comes, and no signal ends it
+    libc.pthread_mutex_lock(mutex)
 
 
-def part_of_an_answer(start_response):
+def part_of_an_answer(start_response, then):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"part"
-    sleep_in_python()
+    then()
+
+
+class SlowToClose:
+    def __iter__(self):
+        yield b"whole"
+
+    def close(self):
+        sleep()
