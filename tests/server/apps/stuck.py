@@ -16,6 +16,7 @@ def application(environ, start_response):
         while True:
             pass
     elif path == "/c":
+        print("lock for ever", file=environ["wsgi.errors"], flush=True)
         lock_for_ever()
     elif path == "/part":
         return part_of_an_answer(start_response, sleep)
