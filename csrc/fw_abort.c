@@ -75,8 +75,8 @@ static void handle(int signum, siginfo_t *info, void *context)
     call_before(&on_abort->before, signum, info, context);
 }
 
-/* Made while there is time. Without a Date, which nobody would know by then (RFC 9110 section 6.6.1 asks for none
- * in a 5xx answer). False: the Server field is absurdly long. */
+/* Made while there is time. Without a Date, which nobody would know by then (RFC 9110 section 6.6.1 asks for
+ * none in a 5xx answer). False: the Server field is absurdly long. */
 static bool make_answer(struct fw_abort *on_abort, const char *server, size_t server_len)
 {
     struct fw_buf out = {0};
@@ -99,7 +99,8 @@ bool fw_abort_arm(struct fw_abort *on_abort, struct fw_monitor *monitor, const c
                   size_t server_len)
 {
     /* SA_NODEFER: faulthandler's handler raises the signal once more, for the one that was there before it.
-     * SA_ONSTACK: a stack that has overflown is no place for us. No SA_RESTART: Python is to see its signal. */
+     * SA_ONSTACK: a stack that has overflown is no place for us. No SA_RESTART: Python is to see its signal.
+     */
     struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
     struct fw_abort *none = NULL;
     memset(on_abort, 0, sizeof *on_abort);

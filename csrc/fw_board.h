@@ -29,7 +29,8 @@ enum fw_slot_state {
     FW_SLOT_LEAVING, /* finishes what it has, takes nothing new */
 };
 
-/* One worker. Pairs of cache lines, so that neighbours do not share one and the prefetcher does not pair them.
+/* One worker. Pairs of cache lines, so that neighbours do not share one and the prefetcher does not pair
+ * them.
  */
 struct fw_slot {
     /* worker */

@@ -27,9 +27,6 @@ def run(app: str | WSGIApplication, **settings: object) -> None:
     Raises ConfigError for a setting that is wrong, and SystemExit with gunicorn's exit code when the server
     could not start or run (1: an address cannot be listened on, 3 and 4: the application cannot be loaded).
     """
-    from fastwsgi.arbiter import Arbiter
-    from fastwsgi.settings import Layer, Settings
+    from fastwsgi.app.base import GivenApplication
 
-    code = Arbiter(Settings([Layer("run()", settings)]), app).run()
-    if code:
-        raise SystemExit(code)
+    GivenApplication(app, settings, "run()").run()

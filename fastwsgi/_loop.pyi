@@ -43,9 +43,9 @@ class Loop:
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below. The hooks are called
-    with `worker`, in the thread that serves: pre_request before the application is called, post_request when
-    the response is made, whatever it is.
+    loop stops gracefully. `script_name` is the path that the application is mounted below. The hooks are
+    called with `worker`, in the thread that serves: pre_request before the application is called,
+    post_request when the response is made, whatever it is.
 
     While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
     the handler that was there is called: csrc/fw_abort.h.

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from fastwsgi import __version__, sockets
 from fastwsgi._board import BOOTING, FREE, LEAVING, Board
-from fastwsgi.app import enter_project
+from fastwsgi.app.loader import enter_project
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, ListenError
-from fastwsgi.log import Logger
 from fastwsgi.stuck import Stacks, doing
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import end_process, flush_standard_streams
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from typing import NoReturn
-    from wsgiref.types import WSGIApplication
 
     from fastwsgi._board import Slot
-    from fastwsgi.settings import Settings
+    from fastwsgi.app.base import BaseApplication
+    from fastwsgi.log import Logger
 
 # All times are in seconds.
 LISTEN_RETRIES = 5
@@ -74,17 +73,17 @@ class Member:
 
 
 class Arbiter:
-    """The arbiter of one server. `app` is what the workers serve: a specification or the callable itself.
+    """The arbiter of one server, by the settings of `app`, whose workers serve what it loads.
 
     ConfigError: a log cannot be opened.
     """
 
-    def __init__(self, settings: Settings, app: str | WSGIApplication) -> None:
-        enter_project(settings.chdir, settings.pythonpath)
-        self.settings = settings
+    def __init__(self, app: BaseApplication) -> None:
         self.app = app
+        self.settings = self.cfg = settings = app.cfg
+        enter_project(settings.chdir, settings.pythonpath)
         self.pid = os.getpid()
-        self.log = Logger(settings)
+        self.log: Logger = settings.logger_class(settings)
         self.wake_fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.wake_fd, selectors.EVENT_READ)
@@ -126,12 +125,14 @@ class Arbiter:
 
     def supervise(self) -> int:
         self.log.info("Starting fastwsgi %s", __version__)
+        self.log_settings()
         try:
             self.open_listeners()
             if self.exit_code is None:
                 urls = ",".join(sockets.url(listener) for listener in self.listeners)
                 self.log.info("Listening at: %s (%s)", urls, self.pid)
                 self.log.info("Using worker: %s", self.settings.worker_class)
+                self.log.info("Number of workers: %s", self.wanted)
             while self.exit_code is None or self.members:
                 self.manage_workers()
                 for signum in self.wait(self.next_deadline()):
@@ -149,6 +150,13 @@ class Arbiter:
                 self.send(member, signal.SIGTERM)
             return EXIT_INTERNAL
         return self.exit_code
+
+    def log_settings(self) -> None:
+        """Say where the settings come from, and what is odd about them."""
+        for path in self.settings.files:
+            self.log.info("Using configuration: %s", path)
+        for line in self.settings.warnings():
+            self.log.warning("%s", line)
 
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""

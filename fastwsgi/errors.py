@@ -28,8 +28,24 @@ class ConfigError(Exception):
         self.expected = expected
 
 
-class UsageError(Exception):
-    """A command line that cannot be understood: not about one setting's value."""
+class UnknownSettingError(ConfigError, AttributeError):
+    """There is no setting of that name. An AttributeError too, as programs expect from `cfg.set`."""
+
+
+class ConfigFileError(ConfigError):
+    """A configuration file that cannot be read or executed. The message has the file's own traceback."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__("config", path, "", reason)
+        self.args = (f"the configuration file {path} cannot be used: {reason}",)
+
+
+class UsageError(ConfigError):
+    """Arguments that cannot be understood: not about one setting's value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", None, "", message)
+        self.args = (message,)
 
 
 class ListenError(Exception):

@@ -1,12 +1,12 @@
-"""A request and its response as server hooks and loggers see them: gunicorn's attributes, made out of what WSGI
-has of them.
+"""A request and its response as server hooks and loggers see them: gunicorn's attributes, made out of WSGI's.
 
-They are made only where somebody asked for them. Both are the hook's to keep and to set attributes on: nothing
-here belongs to the connection.
+They are made only where somebody asked for them. Both are the hook's to keep and to set attributes on:
+nothing here belongs to the connection.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +95,8 @@ class Request:
         scheme, found, rest = uri.partition("://")
         if found and not uri.startswith("/") and "?" not in scheme:
             # the absolute form, which names the host as well
-            slash = rest.find("/")
-            uri = rest[slash:] if slash >= 0 else ""
+            begin = re.search("[/?#]", rest)
+            uri = rest[begin.start() :] if begin else ""
         uri, _, fragment = uri.partition("#")
         path, _, query = uri.partition("?")
         return path, query, fragment

@@ -1,8 +1,8 @@
 """Where a worker was when it did not come back: stacks that are written even if its interpreter is stuck.
 
-A worker that is aborted or crashes writes the stack of the thread that the signal met: `faulthandler` does it, in
-C, whoever holds the GIL. It goes to a place of the worker's slot in one unnamed file that all processes of a
-server share. The arbiter reads it there, with the lines of source that belong to it, when the worker is gone.
+A worker that is aborted or crashes writes the stack of the thread that the signal met: `faulthandler` does
+it, in C, whoever holds the GIL. It goes to the place of the worker's slot in one unnamed file that all
+processes of a server share. The arbiter reads it when the worker is gone, and adds the lines of source.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})")
 
 
 class Stacks:
-    """The file with a place for each slot. The arbiter makes it before it forks; memory is used where written."""
+    """The file, with a place for each slot. The arbiter makes it before it forks."""
 
     def __init__(self) -> None:
         self._fd = os.memfd_create("fastwsgi-stacks", os.MFD_CLOEXEC)
@@ -48,8 +48,9 @@ class Stacks:
     def watch(self, slot: int) -> None:
         """In a worker: from now on signals that end a process write its stack first.
 
-        To be called after the handler of SIGABRT is set, which is then called in the end, and once more when the
-        application is loaded, which may have taken the signals for itself. Without /proc there are no stacks.
+        To be called after the handler of SIGABRT is set, which is then called in the end, and once more when
+        the application is loaded, which may have taken the signals for itself. Without /proc there are no
+        stacks.
         """
         if self._own_fd < 0:
             self._open_own(slot)

@@ -15,6 +15,7 @@ from server.process import Server, eventually
 
 from fastwsgi import arbiter
 from fastwsgi._board import BOOTING, LEAVING, SERVING, Slot
+from fastwsgi.app.base import GivenApplication
 from fastwsgi.arbiter import Arbiter, Member
 from fastwsgi.settings import Layer, Settings
 
@@ -97,16 +98,28 @@ def test_from_start_to_end(start: Start, tmp_path: Path) -> None:
     assert all(is_gone(pid) for pid in workers)
     log = lines(server)
     assert re.fullmatch(r"\[INFO\] Starting fastwsgi \d+\.\d+\.\d+", log[0])
-    assert log[1:3] == [
+    assert log[1:4] == [
         f"[INFO] Listening at: {server.url} ({server.pid})",
         "[INFO] Using worker: sync",
+        "[INFO] Number of workers: 2",
     ]
-    assert set(log[3:5]) == {f"[INFO] Booting worker with pid: {pid}" for pid in workers}
+    assert set(log[4:6]) == {f"[INFO] Booting worker with pid: {pid}" for pid in workers}
     assert {f"[INFO] Worker exiting (pid: {pid})" for pid in workers} < set(log)
     assert "[INFO] Handling signal: term" in log
     assert log[-1] == "[INFO] Shutting down: Master"
     assert (tmp_path / "atexit").read_text() in map(str, workers)
     assert (tmp_path / "thread").read_text() in map(str, workers)
+
+
+def test_the_start_says_which_settings_are_used(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("log_level = 'debug'\nasgi_loop = 'uvloop'\n")
+    server = start("--config", str(tmp_path / "conf.py"))
+    server.wait_for_workers(1)
+    assert lines(server)[1:4] == [
+        f"[INFO] Using configuration: {tmp_path}/conf.py",
+        f"[WARNING] log_level in {tmp_path}/conf.py is no setting; did you mean 'loglevel'?",
+        "[WARNING] These settings have no effect: asgi_loop (fastwsgi serves WSGI applications only)",
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -388,10 +401,8 @@ def test_an_address_that_cannot_be_listened_on(start: Start, bind: str) -> None:
 @pytest.fixture
 def idle(tmp_path: Path) -> Iterator[Arbiter]:
     """An arbiter that does not run, of two workers with a timeout of 10 s."""
-    layer = Layer(
-        "test", {"workers": 2, "timeout": 10, "errorlog": str(tmp_path / "log"), "graceful_timeout": 5}
-    )
-    made = Arbiter(Settings([layer]), "nothing")
+    settings = {"workers": 2, "timeout": 10, "errorlog": str(tmp_path / "log"), "graceful_timeout": 5}
+    made = Arbiter(GivenApplication("nothing", settings, "test"))
     yield made
     made.close()
 

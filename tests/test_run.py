@@ -9,6 +9,7 @@ import pytest
 from server.process import Server
 
 import fastwsgi
+from fastwsgi.app.base import GivenApplication
 from fastwsgi.errors import ConfigError
 
 PROGRAM = """
@@ -74,3 +75,9 @@ def test_what_cannot_start_is_an_exit(arguments: str, code: int, message: str) -
 def test_a_wrong_setting_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"^wrokers = 2 \(run\(\)\) is not valid: .*did you mean 'workers'"):
         fastwsgi.run(print, wrokers=2)
+
+
+def test_a_configuration_file(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("workers = 2\ntimeout = 2\n")
+    cfg = GivenApplication(print, {"config": str(tmp_path / "conf.py"), "timeout": 3}, "run()").cfg
+    assert (cfg.workers, cfg.timeout, cfg.files) == (2, 3, (str(tmp_path / "conf.py"),))

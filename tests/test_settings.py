@@ -1,111 +1,22 @@
-"""fastwsgi/settings.py: declarations, values, layers."""
+"""fastwsgi/settings/__init__.py: the settings as a whole: layers, sources, derived attributes."""
 
 import os
-from pathlib import Path
+from collections import Counter
 
 import pytest
 
 from fastwsgi.errors import ConfigError
+from fastwsgi.log import Logger
 from fastwsgi.settings import Layer, Settings, declared
-
-# name, flags and default as gunicorn 27 has them; keepalive is the one deliberate difference.
-GUNICORN = {
-    "wsgi_app": ((), None),
-    "bind": (("-b", "--bind"), ("127.0.0.1:8000",)),
-    "backlog": (("--backlog",), 2048),
-    "workers": (("-w", "--workers"), 1),
-    "worker_class": (("-k", "--worker-class"), "sync"),
-    "worker_connections": (("--worker-connections",), 1000),
-    "max_requests": (("--max-requests",), 0),
-    "max_requests_jitter": (("--max-requests-jitter",), 0),
-    "timeout": (("-t", "--timeout"), 30),
-    "graceful_timeout": (("--graceful-timeout",), 30),
-    "limit_request_line": (("--limit-request-line",), 4094),
-    "limit_request_fields": (("--limit-request-fields",), 100),
-    "limit_request_field_size": (("--limit-request-field_size",), 8190),
-    "raw_env": (("-e", "--env"), ()),
-    "pythonpath": (("--pythonpath",), None),
-    "accesslog": (("--access-logfile",), None),
-    "access_log_format": (
-        ("--access-logformat",),
-        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
-    ),
-    "errorlog": (("--error-logfile", "--log-file"), "-"),
-    "loglevel": (("--log-level",), "info"),
-}
 
 
 def given(**values: object) -> Settings:
     return Settings([Layer("test", values)])
 
 
-@pytest.mark.parametrize("name", GUNICORN)
-def test_names_flags_and_defaults_are_gunicorns(name: str) -> None:
-    flags, default = GUNICORN[name]
-    assert declared()[name].flags == flags
-    assert getattr(Settings(), name) == default
-
-
-def test_the_rest_is_ours() -> None:
-    assert set(declared()) - set(GUNICORN) == {"keepalive", "chdir"}
-    assert declared()["keepalive"].flags == ("--keep-alive",)
-    assert declared()["chdir"].flags == ("--chdir",)
-    assert Settings().keepalive == 75
-
-
 def test_no_flag_is_used_twice() -> None:
     flags = [flag for setting in declared().values() for flag in setting.flags]
     assert len(flags) == len(set(flags))
-
-
-@pytest.mark.parametrize(
-    ("value", "result"), [(4, 4), ("4", 4), (" 4 ", 4), ("007", 7), ("0x10", 16), ("0", 0)]
-)
-def test_count(value: object, result: int) -> None:
-    assert given(workers=value).workers == result
-
-
-@pytest.mark.parametrize("value", ["many", "", "-1", -1, "1.5", 1.5, None, True, [1], "0xx"])
-def test_not_a_count(value: object) -> None:
-    with pytest.raises(ConfigError) as caught:
-        given(workers=value)
-    error = caught.value
-    assert (error.setting, error.value, error.source) == ("workers", value, "test")
-    assert str(error) == f"workers = {value!r} (test) is not valid: expected a whole number, 0 or more"
-
-
-def test_texts() -> None:
-    assert given(bind="[::1]:80").bind == ("[::1]:80",)
-    assert given(bind=["a:1", "unix:/b"]).bind == ("a:1", "unix:/b")
-    assert given(raw_env=None).raw_env == ()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("bind", []),
-        ("bind", "1:2:3"),
-        ("bind", ["127.0.0.1:80", "host:port"]),
-        ("bind", 8000),
-        ("bind", [8000]),
-        ("raw_env", ["A=1", "B"]),
-        ("raw_env", ["=1"]),
-        ("loglevel", 10),
-        ("chdir", "/no/such/directory"),
-        ("chdir", __file__),
-        ("worker_class", "fast"),
-    ],
-)
-def test_not_valid(name: str, value: object) -> None:
-    with pytest.raises(ConfigError, match="expected") as caught:
-        given(**{name: value})
-    assert caught.value.setting == name
-
-
-@pytest.mark.parametrize("name", ["gevent", "gthread", "eventlet", "tornado"])
-def test_gunicorns_other_workers_get_an_alternative(name: str) -> None:
-    with pytest.raises(ConfigError, match="use 'sync'"):
-        given(worker_class=name)
 
 
 def test_env() -> None:
@@ -142,19 +53,23 @@ def test_frozen() -> None:
     assert settings.workers == 1
 
 
-def test_chdir_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "site").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PWD", raising=False)
-    assert given(chdir="site").chdir == str(tmp_path / "site")
-    assert Settings().chdir == str(tmp_path)
-
-
-def test_chdir_keeps_a_symbolic_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "release-1").mkdir()
-    (tmp_path / "current").symlink_to("release-1")
-    monkeypatch.chdir(tmp_path / "current")
-    monkeypatch.setenv("PWD", str(tmp_path / "current"))
-    assert Settings().chdir == str(tmp_path / "current")
-    monkeypatch.setenv("PWD", os.sep)  # not where we are
-    assert Settings().chdir == str(tmp_path / "release-1")
+def test_derived_attributes() -> None:
+    settings = given(
+        bind=["a:1", "unix:/b"], raw_env=["A=b=c"], raw_paste_global_conf=["d=e"], user="7", group=8
+    )
+    assert [str(address) for address in settings.address] == ["a:1", "unix:/b"]
+    assert (settings.uid, settings.gid) == (7, 8)
+    assert (Settings().uid, Settings().gid) == (os.geteuid(), os.getegid())
+    assert not settings.is_ssl
+    assert settings.env == {"A": "b=c"}
+    assert settings.paste_global_conf == {"d": "e"}
+    assert settings.worker_class_str == "sync"
+    assert settings.proc_name == "fastwsgi"
+    assert given(default_proc_name="site.wsgi").proc_name == "site.wsgi"
+    assert given(default_proc_name="site.wsgi", proc_name="shop").proc_name == "shop"
+    assert settings.sendfile
+    assert not given(sendfile=False).sendfile
+    assert settings.logger_class is Logger
+    assert given(logger_class="gunicorn.glogging.Logger").logger_class is Logger
+    assert given(logger_class="collections.Counter").logger_class is Counter
+    assert given(logger_class=Counter).logger_class is Counter

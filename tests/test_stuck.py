@@ -102,7 +102,7 @@ def test_only_sources_are_read(tmp_path: Path) -> None:
 
 def test_frames_that_are_not_the_applications() -> None:
     ours = f'  File "{PACKAGE}/a.py", line 1 in run\n'
-    imports = '  File "<frozen importlib._bootstrap>", line 1 in _find\n  File "<frozen importlib>", line 1 in f\n'
+    imports = '  File "<frozen importlib._bootstrap>", line 1 in _find\n'
     theirs = '  File "x.txt", line 1 in <module>\n'
     assert application_part(theirs + imports + ours) == '  File "x.txt", line 1, in <module>'
     assert application_part(ours) == f'  File "{PACKAGE}/a.py", line 1, in run'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -15,8 +16,9 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, ClassVar
 
-from fastwsgi import __version__, app
+from fastwsgi import __version__
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.settings.hooks import nothing
 from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
 
 if TYPE_CHECKING:
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 
     from fastwsgi._board import Board
     from fastwsgi._loop import Loop
+    from fastwsgi.app.base import BaseApplication
     from fastwsgi.log import Logger
+    from fastwsgi.message import Request
     from fastwsgi.settings import Settings
+    from fastwsgi.settings.hooks import Hook
     from fastwsgi.stuck import Stacks
 
 # Seconds; gunicorn has no settings for these.
@@ -59,7 +64,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        spec: str | WSGIApplication,
+        app: BaseApplication,
         log: Logger,
         listeners: list[socket.socket],
         board: Board,
@@ -68,7 +73,7 @@ class Worker:
         stacks: Stacks,
     ) -> None:
         self.settings = settings
-        self.spec = spec
+        self.app = app
         self.log = log
         self.listeners = listeners
         self.board = board
@@ -85,6 +90,11 @@ class Worker:
         self.quick = False
         self.aborted = False
 
+    @property
+    def nr(self) -> int:
+        """Calls of the application begun so far."""
+        return self.loop.nr if self.loop is not None else 0
+
     def run(self) -> int:
         """Boot, serve until told to leave, and return the exit code."""
         self.log.info("Booting worker with pid: %s", self.pid)
@@ -99,7 +109,7 @@ class Worker:
         try:
             self.take_signals()
             os.environ.update(self.settings.env)
-            self.loop = self.make_loop(app.load(self.spec))
+            self.loop = self.make_loop(self.app.wsgi())
             self.stacks.watch(self.slot)
         except AppNotFoundError as error:
             self.booting = False
@@ -162,7 +172,16 @@ class Worker:
             access_log=self.log.access_enabled,
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
+            worker=self,
+            pre_request=self.pre_request(),
+            post_request=None if settings.post_request is nothing else settings.post_request,
         )
+
+    def pre_request(self) -> Hook | None:
+        """The hook, or gunicorn's own, which only tells something to who wants to know everything."""
+        if self.settings.pre_request is not nothing:
+            return self.settings.pre_request
+        return log_request if self.log.error_log.isEnabledFor(logging.DEBUG) else None
 
     def take_signals(self) -> None:
         """From now on signals are this worker's; those that came since the fork are handled at once."""
@@ -183,6 +202,7 @@ class Worker:
 
     def leave_quickly(self, signum: int, frame: FrameType | None) -> None:
         self.quick = True
+        self.call_hook("worker_int")
         self.leave(graceful=False)
 
     def leave(self, *, graceful: bool) -> None:
@@ -199,12 +219,24 @@ class Worker:
         The application sees SystemExit, so that its `finally` blocks run. Its client has been answered.
         """
         self.told_to_leave = self.quick = self.aborted = True
+        self.call_hook("worker_abort")
         if self.loop is not None:
             self.loop.stop(False)
         raise SystemExit(EXIT_ABORTED)
 
+    def call_hook(self, name: str) -> None:
+        """Call a hook of this worker's life, which goes on whatever it raises."""
+        try:
+            getattr(self.settings, name)(self)
+        except Exception:
+            self.log.exception("Exception in the hook %s", name)
+
     def leaving_code(self) -> int:
         return EXIT_ABORTED if self.aborted else 0
+
+
+def log_request(worker: Worker, req: Request) -> None:
+    worker.log.debug("%s %s", req.method, req.path)
 
 
 def applications_part(error: BaseException) -> TracebackType | None:

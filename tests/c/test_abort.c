@@ -1,4 +1,5 @@
-/* Tests of fw_abort: what the client of a stuck call gets from the signal handler, and what it does not get. */
+/* Tests of fw_abort: what the client of a stuck call gets from the signal handler, and what it does not get.
+ */
 #define _GNU_SOURCE
 #include "fw_abort.h"
 #include "fw_test.h"
@@ -241,7 +242,8 @@ static void a_client_that_does_not_read_gets_none(void)
     begin();
     pair_unix(fds, 4096);
     serve(fds, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    CHECK(fw_buf_append(&conn.out, &env.blocks, block, sizeof block)); /* as if answers before it were as long */
+    CHECK(fw_buf_append(&conn.out, &env.blocks, block,
+                        sizeof block)); /* as if answers before it were as long */
     fw_abort_lend(&on_abort, &conn);
     abort_from_elsewhere();
     CHECK(conn.blocked && conn.error == FW_OK && fw_conn_waits(&conn));

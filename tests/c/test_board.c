@@ -101,7 +101,8 @@ static void a_request_is_shown_while_it_lasts(void)
 
 static void lengths_that_cannot_be_are_not_believed(void)
 {
-    static const uint32_t lengths[] = {0, 7, FW_SLOT_LINE + 1, 0xFFFF, (FW_SLOT_CLIENT + 1) << 16 | 8, UINT32_MAX};
+    static const uint32_t lengths[] = {0,         7, FW_SLOT_LINE + 1, 0xFFFF, (FW_SLOT_CLIENT + 1) << 16 | 8,
+                                       UINT32_MAX};
     struct fw_board *board = fw_board_create(1);
     struct fw_slot *slot = &board->slots[0];
     struct fw_slot_request request;

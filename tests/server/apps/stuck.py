@@ -1,5 +1,6 @@
 """An application that does not come back, in the ways there are."""
 
+import contextlib
 import ctypes
 import time
 
@@ -23,10 +24,8 @@ def application(environ, start_response):
     elif path == "/part-c":
         return part_of_an_answer(start_response, lock_for_ever)
     elif path == "/deaf":
-        try:
+        with contextlib.suppress(BaseException):
             sleep()
-        except BaseException:  # noqa: S110, BLE001
-            pass
     elif path == "/cleanup":
         try:
             sleep()
@@ -38,6 +37,8 @@ def application(environ, start_response):
     elif path == "/close":
         start_response("200 OK", [*headers, ("Content-Length", "5")])
         return SlowToClose()
+    elif path == "/raise":
+        raise LookupError(path)
     elif path == "/crash":
         libc.abort()
     start_response("200 OK", headers)

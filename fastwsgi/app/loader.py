@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, AppNotFoundError, nearest
-from fastwsgi.settings import typed_directory
+from fastwsgi.settings.values import typed_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

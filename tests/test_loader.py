@@ -1,4 +1,4 @@
-"""fastwsgi/app.py: from a specification to the callable it names."""
+"""fastwsgi/app/loader.py: from a specification to the callable it names."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastwsgi.app import enter_project, load
+from fastwsgi.app.loader import enter_project, load
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, AppNotFoundError
 
 PROJECT = {

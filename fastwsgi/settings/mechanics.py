@@ -1,0 +1,281 @@
+"""Settings: how the server's processes are run, and how it reads requests that come through proxies."""
+
+from __future__ import annotations
+
+from fastwsgi.settings.declaration import Section, Setting
+from fastwsgi.settings.values import (
+    assignments,
+    boolean,
+    choice,
+    directory,
+    group,
+    listed,
+    mapping,
+    mode,
+    networks,
+    optional_text,
+    proxy_protocol,
+    text,
+    user,
+)
+
+NOT_YET = "not built yet"
+STRICT = "not built yet: such requests are refused"
+
+
+def sendfile(value: object) -> bool:
+    return True if value is None else boolean(value)
+
+
+def is_yes(value: str) -> bool:
+    return value.strip().lower() in ("y", "1", "yes", "true")
+
+
+def refuse_proxy_protocol(mode: str) -> str:
+    return "" if mode == "off" else "the PROXY protocol is not built yet; let the proxy speak HTTP without it"
+
+
+def refuse_protocol(name: str) -> str:
+    return "" if name == "http" else "the uwsgi protocol is not spoken here; let the proxy speak HTTP"
+
+
+class ServerMechanics(Section):
+    section = "Server Mechanics"
+
+    preload_app = Setting(
+        "--preload",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Load the application before the workers are forked.",
+    )
+    sendfile = Setting(
+        "--no-sendfile",
+        parse=sendfile,
+        default=None,
+        action="store_const",
+        const=False,
+        variable="SENDFILE",
+        from_variable=is_yes,
+        help="Do not let the kernel send files of wsgi.file_wrapper by itself.",
+    )
+    reuse_port = Setting(
+        "--reuse-port",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Give every worker listeners of its own, with SO_REUSEPORT.",
+    )
+    chdir = Setting(
+        "--chdir",
+        parse=directory,
+        default=".",
+        metavar="DIRECTORY",
+        help="Go there before anything else is opened or loaded.",
+    )
+    daemon = Setting(
+        "-D",
+        "--daemon",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Run in the background.",
+    )
+    raw_env = Setting(
+        "-e",
+        "--env",
+        parse=assignments,
+        default=(),
+        metavar="NAME=VALUE",
+        action="append",
+        help="Set an environment variable for the application. May be given several times.",
+    )
+    pidfile = Setting(
+        "-p",
+        "--pid",
+        parse=optional_text,
+        default=None,
+        metavar="FILE",
+        help="Write the arbiter's process id to this file.",
+    )
+    worker_tmp_dir = Setting(
+        "--worker-tmp-dir",
+        parse=optional_text,
+        default=None,
+        metavar="DIRECTORY",
+        no_effect="workers need no heartbeat file: they tell how they are in shared memory",
+        help="Where gunicorn's workers would keep their heartbeat files.",
+    )
+    user = Setting(
+        "-u",
+        "--user",
+        parse=user,
+        default=None,
+        metavar="USER",
+        help="Run workers as this user, a name or a number.",
+    )
+    group = Setting(
+        "-g",
+        "--group",
+        parse=group,
+        default=None,
+        metavar="GROUP",
+        help="Run workers with this group, a name or a number.",
+    )
+    umask = Setting(
+        "-m",
+        "--umask",
+        parse=mode,
+        default=0,
+        metavar="MODE",
+        help="The permissions that new unix sockets do not have.",
+    )
+    initgroups = Setting(
+        "--initgroups",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Give workers all groups of their user.",
+    )
+    tmp_upload_dir = Setting(
+        parse=optional_text,
+        default=None,
+        no_effect="gunicorn does not use it either",
+        help="Where request bodies would be kept.",
+    )
+    secure_scheme_headers = Setting(
+        parse=mapping,
+        default={"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"},
+        no_effect=NOT_YET,
+        help="The header fields of a trusted proxy, and their values, that mean https.",
+    )
+    forwarded_allow_ips = Setting(
+        "--forwarded-allow-ips",
+        parse=networks,
+        default="127.0.0.1,::1",
+        metavar="ADDRESSES",
+        variable="FORWARDED_ALLOW_IPS",
+        no_effect=NOT_YET,
+        help="The proxies that are trusted: addresses and networks with commas between them, or '*'.",
+    )
+    pythonpath = Setting(
+        "--pythonpath",
+        parse=optional_text,
+        default=None,
+        metavar="DIRECTORIES",
+        help="Directories to import from, separated by commas.",
+    )
+    paste = Setting(
+        "--paste",
+        "--paster",
+        parse=optional_text,
+        default=None,
+        metavar="FILE",
+        help="Serve the application of this PasteDeploy configuration: FILE.ini or FILE.ini#NAME.",
+    )
+    proxy_protocol = Setting(
+        "--proxy-protocol",
+        parse=proxy_protocol,
+        refuse=refuse_proxy_protocol,
+        default="off",
+        metavar="MODE",
+        nargs="?",
+        const="auto",
+        help="Expect the PROXY protocol from trusted proxies: off, v1, v2 or auto.",
+    )
+    proxy_allow_ips = Setting(
+        "--proxy-allow-from",
+        parse=networks,
+        default="127.0.0.1,::1",
+        metavar="ADDRESSES",
+        no_effect=NOT_YET,
+        help="Who may use the PROXY protocol.",
+    )
+    protocol = Setting(
+        "--protocol",
+        parse=choice("http", "uwsgi"),
+        refuse=refuse_protocol,
+        default="http",
+        metavar="NAME",
+        help="The protocol of clients: http.",
+    )
+    uwsgi_allow_ips = Setting(
+        "--uwsgi-allow-from",
+        parse=listed,
+        default="127.0.0.1,::1",
+        metavar="ADDRESSES",
+        no_effect="the uwsgi protocol is not spoken here",
+        help="Who may speak it in gunicorn.",
+    )
+    raw_paste_global_conf = Setting(
+        "--paste-global",
+        parse=assignments,
+        default=(),
+        metavar="NAME=VALUE",
+        action="append",
+        help="Set a global of the PasteDeploy configuration. May be given several times.",
+    )
+    permit_obsolete_folding = Setting(
+        "--permit-obsolete-folding",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        no_effect=STRICT,
+        help="Accept header fields that are folded over several lines.",
+    )
+    strip_header_spaces = Setting(
+        "--strip-header-spaces",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        no_effect=STRICT,
+        help="Accept white space between a header field's name and its colon.",
+    )
+    permit_unconventional_http_method = Setting(
+        "--permit-unconventional-http-method",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        no_effect=STRICT,
+        help="Accept methods of any length, and with small letters.",
+    )
+    permit_unconventional_http_version = Setting(
+        "--permit-unconventional-http-version",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        no_effect=STRICT,
+        help="Accept other versions than 1.0 and 1.1.",
+    )
+    casefold_http_method = Setting(
+        "--casefold-http-method",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        no_effect=STRICT,
+        help="Turn methods into capitals.",
+    )
+    forwarder_headers = Setting(
+        "--forwarder-headers",
+        parse=listed,
+        default="SCRIPT_NAME,PATH_INFO",
+        metavar="NAMES",
+        no_effect=NOT_YET,
+        help="Header fields with an underscore that a trusted proxy may send.",
+    )
+    header_map = Setting(
+        "--header-map",
+        parse=choice("drop", "refuse", "dangerous"),
+        default="drop",
+        metavar="MODE",
+        no_effect="not built yet: they are dropped",
+        help="What to do with header fields that have an underscore in their name.",
+    )
+    root_path = Setting(
+        "--root-path",
+        parse=text,
+        default="",
+        metavar="PATH",
+        no_effect="for WSGI applications it is the environment variable SCRIPT_NAME",
+        help="Where an ASGI application is mounted.",
+    )

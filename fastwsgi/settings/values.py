@@ -1,0 +1,293 @@
+"""What the value of a setting may be: from what was written to it, or ValueError with what would be right.
+
+What was written is text from a command line or any Python object from a configuration file. Modules that only
+some values need are imported late: `--help` needs none of them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What fits wherever a number is handed on to: to C, to the kernel.
+MOST = 2**31 - 1
+
+
+def anything(value: object) -> object:
+    return value
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return value.strip()
+
+
+def optional_text(value: object) -> str | None:
+    return None if value is None else text(value)
+
+
+def boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value is None:
+        return False
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    raise ValueError("expected True or False")
+
+
+def count(value: object) -> int:
+    """A whole number from 0 up; as text also hexadecimal, octal and binary with their prefixes."""
+    expected = "expected a whole number, 0 or more"
+    if isinstance(value, str):
+        try:
+            value = int(value, 0 if value.strip().lower().startswith(("0x", "0o", "0b")) else 10)
+        except ValueError:
+            raise ValueError(expected) from None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(expected)
+    if value > MOST:
+        raise ValueError(f"expected a whole number, at most {MOST}")
+    return int(value)
+
+
+def mode(value: object) -> int:
+    """Permission bits: text with a leading zero is octal, as it is for chmod."""
+    if isinstance(value, str) and value.strip().startswith("0") and value.strip().isdigit():
+        try:
+            return int(value, 8)
+        except ValueError:
+            raise ValueError("expected an octal number") from None
+    return count(value)
+
+
+def between(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = count(value)
+        if not least <= number <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def choice(*names: str) -> Callable[[object], str]:
+    """One of `names`, which is also what no value (None) means if it stands first."""
+
+    def parse(value: object) -> str:
+        name = names[0] if value is None else text(value).lower()
+        if name not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return name
+
+    return parse
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Several texts, or a single one on its own."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return (text(value),)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("expected a list of texts")
+    return tuple(text(item) for item in value)
+
+
+def listed(value: object) -> tuple[str, ...]:
+    """Several texts: a list, or one text with commas between them."""
+    if isinstance(value, str):
+        value = value.split(",")
+    return tuple(item for item in texts(value) if item)
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """IP addresses and networks, or '*' for every one."""
+    import ipaddress
+
+    found = listed(value)
+    for item in found:
+        try:
+            if item != "*":
+                ipaddress.ip_network(item)
+        except ValueError as error:
+            raise ValueError(f"expected IP addresses, networks or '*': {error}") from None
+    return found
+
+
+def addresses(value: object) -> tuple[str, ...]:
+    from fastwsgi.sockets import parse_address
+
+    found = texts(value)
+    if not found:
+        raise ValueError("expected at least one address")
+    for item in found:
+        parse_address(item)
+    return found
+
+
+def statsd_address(value: object) -> tuple[str, int] | str | None:
+    """HOST:PORT, or the path of a unix socket as text."""
+    from fastwsgi.sockets import UnixAddress, parse_address
+
+    written = optional_text(value)
+    if written is None:
+        return None
+    host, colon, port = written.partition(":")
+    if host == "unix" and port.isdigit():
+        # a host of that name: older versions of gunicorn read it so, and this one does again
+        return host, int(port)
+    if not colon or written.endswith("]"):
+        written += ":8125"
+    address = parse_address(written)
+    return address.path if isinstance(address, UnixAddress) else (address.host, address.port)
+
+
+def syslog_address(value: object) -> str:
+    written = text(value)
+    if not written.startswith(("unix://", "udp://", "tcp://")):
+        raise ValueError("expected unix://PATH, udp://HOST:PORT or tcp://HOST:PORT")
+    return written
+
+
+def assignments(value: object) -> tuple[str, ...]:
+    found = texts(value)
+    for item in found:
+        if "=" not in item or item.startswith("="):
+            raise ValueError("expected NAME=VALUE")
+    return found
+
+
+def mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("expected a dict")
+    return dict(value)
+
+
+def files(value: object) -> tuple[str, ...]:
+    """Paths of existing files, and patterns, which need not match anything yet: absolute, as `directory`."""
+    found = texts(value)
+    for item in found:
+        if not any(sign in item for sign in "*?[") and not os.path.exists(item):
+            raise ValueError(f"expected files that exist: {item!r} does not")
+    here = typed_directory() if found else ""
+    return tuple(os.path.join(here, item) for item in found)
+
+
+def directory(value: object) -> str:
+    """An existing directory, made absolute from where the server was started."""
+    path = os.path.normpath(os.path.join(typed_directory(), text(value)))
+    if not os.path.isdir(path):
+        raise ValueError("expected the path of a directory that exists")
+    return path
+
+
+def typed_directory() -> str:
+    """The current directory, by the path it was entered by.
+
+    A deploy that switches a symbolic link wants the path through the link, which only the shell knows.
+    """
+    typed, real = os.environ.get("PWD", ""), os.getcwd()
+    try:
+        if typed and os.path.samefile(typed, real):
+            return typed
+    except OSError:
+        pass
+    return real
+
+
+def user(value: object) -> int:
+    """The number of a user; None: the one who runs this."""
+    if value is None:
+        return os.geteuid()
+    if isinstance(value, int) or text(value).isdigit():
+        return count(value)
+    import pwd
+
+    try:
+        return pwd.getpwnam(text(value)).pw_uid
+    except KeyError:
+        raise ValueError("expected a user's name or number: there is no such user") from None
+
+
+def group(value: object) -> int:
+    """The number of a group; None: the one of who runs this."""
+    if value is None:
+        return os.getegid()
+    if isinstance(value, int) or text(value).isdigit():
+        return count(value)
+    import grp
+
+    try:
+        return grp.getgrnam(text(value)).gr_gid
+    except KeyError:
+        raise ValueError("expected a group's name or number: there is no such group") from None
+
+
+# The sync worker, by the names that configurations have for it.
+SYNC_WORKERS = (
+    "sync",
+    "SyncWorker",
+    "egg:gunicorn#sync",
+    "gunicorn.workers.sync.SyncWorker",
+    "fastwsgi.workers.sync.SyncWorker",
+)
+
+
+def worker_class(value: object) -> str:
+    name = value.__name__ if isinstance(value, type) else text(value)
+    return "sync" if name in SYNC_WORKERS else name
+
+
+def proxy_protocol(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        value = "auto" if value else "off"
+    modes = {
+        **dict.fromkeys(("off", "false", "0", "none"), "off"),
+        **dict.fromkeys(("auto", "true", "1"), "auto"),
+        "v1": "v1",
+        "v2": "v2",
+    }
+    try:
+        return modes[text(value).lower()]
+    except KeyError:
+        raise ValueError("expected off, v1, v2 or auto") from None
+
+
+def http_protocols(value: object) -> tuple[str, ...]:
+    """The protocols to offer, the preferred one first."""
+    found = tuple(item.lower() for item in listed(optional_text(value))) or ("h1",)
+    if not set(found) <= {"h1", "h2"} or len(found) != len(set(found)):
+        raise ValueError("expected h1, h2 or both with a comma between them")
+    return found
+
+
+def http2_cleartext(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        value = "prior-knowledge" if value else "off"
+    return choice("off", "prior-knowledge", "upgrade", "both")(value)
+
+
+def imported(name: str) -> object:
+    """What a dotted name leads to."""
+    import importlib
+
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise ValueError(f"expected a dotted name: {name!r} is none")
+    try:
+        found: object = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{name!r} cannot be imported: {error}") from error
+    return found
+
+
+def type_or_name(value: object) -> type | str:
+    """A class, a function that returns one, or the dotted name of one."""
+    if callable(value) and not isinstance(value, type):
+        value = value()
+    return value if isinstance(value, type) else text(value)
