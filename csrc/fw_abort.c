@@ -28,6 +28,7 @@ static void answer_for(struct fw_conn *conn, const struct fw_abort *on_abort)
     if (offered)
         for (struct fw_conn *other = monitor->chain; other != NULL; other = other->next)
             (void)fw_conn_push(other); /* failures are kept in ->error */
+    conn->blocked = false;             /* there may be room by now */
     (void)fw_conn_push(conn);
     if (conn->error != FW_OK || conn->state != FW_CONN_APP) /* in other states it has been answered */
         return;

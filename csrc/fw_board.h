@@ -92,17 +92,17 @@ static inline void fw_slot_word(_Atomic uint64_t *word, const char *from)
 static inline void fw_slot_enter(struct fw_slot *slot, uint64_t since_ns, const char *line, size_t line_len,
                                  const char *client, size_t client_len)
 {
-    size_t at = 0, word = 0;
     assert(line_len >= 8 && client_len <= FW_SLOT_CLIENT);
     if (line_len > FW_SLOT_LINE)
         line_len = FW_SLOT_LINE;
     atomic_store_explicit(&slot->since_ns, since_ns, memory_order_release);
     atomic_store_explicit(&slot->lengths, (uint32_t)(client_len << 16 | line_len), memory_order_release);
-    for (; at + 8 < line_len; at += 8)
-        fw_slot_word(&slot->line[word++], line + at);
-    fw_slot_word(&slot->line[word], line + line_len - 8);
-    for (at = 0; at < client_len; at += 8)
-        fw_slot_word(&slot->client[at / 8], client + at);
+    size_t last = (line_len - 1) / 8, client_words = (client_len + 7) / 8;
+    fw_slot_word(&slot->line[last], line + line_len - 8);
+    for (size_t word = 0; word < last; word++)
+        fw_slot_word(&slot->line[word], line + word * 8);
+    for (size_t word = 0; word < client_words; word++)
+        fw_slot_word(&slot->client[word], client + word * 8);
     fw_slot_turn(slot, 1);
 }
 

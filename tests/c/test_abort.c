@@ -171,7 +171,7 @@ static void a_late_body_that_ends_by_closing_resets_nothing(void)
     CHECK_EQUAL(conn.resp.framing, FW_RESP_TO_CLOSE);
     fw_conn_close(&conn);
     client_has_504(false);
-    CHECK(!client.reset);
+    CHECK(!client.reset && !conn.reset);
     end();
 }
 
@@ -186,13 +186,14 @@ static void a_head_that_was_begun_is_not_sent(void)
     end();
 }
 
-/* With or without the monitor having them. */
-static void earlier_answers_go_first(bool offered)
+/* With or without the monitor having them; `blocked`: the client had not read, but has by now. */
+static void earlier_answers_go_first(bool offered, bool blocked)
 {
     static const char earlier[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     begin();
     serve_get();
     CHECK(fw_buf_append(&conn.out, &env.blocks, earlier, sizeof earlier - 1));
+    conn.blocked = blocked;
     if (offered)
         fw_monitor_offer(&monitor, &conn, NULL);
     fw_abort_lend(&on_abort, &conn);
@@ -206,12 +207,13 @@ static void earlier_answers_go_first(bool offered)
 
 static void earlier_answers_that_wait_go_first(void)
 {
-    earlier_answers_go_first(false);
+    earlier_answers_go_first(false, false);
+    earlier_answers_go_first(false, true);
 }
 
 static void earlier_answers_on_offer_go_first(void)
 {
-    earlier_answers_go_first(true);
+    earlier_answers_go_first(true, false);
 }
 
 static void answers_of_others_on_offer_are_sent(void)
@@ -223,7 +225,8 @@ static void answers_of_others_on_offer_are_sent(void)
     pair_unix(fds, 0);
     fw_conn_open(&other, &env, fds[0]);
     CHECK(fw_buf_append(&other.out, &env.blocks, "answer", 6));
-    fw_monitor_offer(&monitor, NULL, &other);
+    monitor.chain = &other; /* on offer, to a monitor that does not come to it */
+    atomic_store(&monitor.hand, FW_HAND_OFFERED);
     fw_abort_lend(&on_abort, &conn);
     abort_from_elsewhere();
     struct peer second = {.fd = fds[1]};
@@ -248,6 +251,23 @@ static void a_client_that_does_not_read_gets_none(void)
     abort_from_elsewhere();
     CHECK(conn.blocked && conn.error == FW_OK && fw_conn_waits(&conn));
     CHECK_EQUAL(passed_on, 1);
+    end();
+}
+
+/* In a hook that is called behind it. */
+static void what_is_answered_is_not_answered_again(void)
+{
+    struct answer answer = {0};
+    begin();
+    serve_get();
+    fw_conn_refuse(&conn, FW_E_APP_FAILED);
+    fw_abort_lend(&on_abort, &conn);
+    abort_from_elsewhere();
+    peer_read(&client);
+    CHECK_EQUAL(answer_read(&answer, client.got.data, client.got.len, false, false), client.got.len);
+    CHECK_EQUAL(answer.status, 500);
+    CHECK(on_abort.told && conn.error == FW_OK);
+    answer_drop(&answer);
     end();
 }
 
@@ -411,6 +431,7 @@ static const struct fw_test tests[] = {
     {"earlier_answers_on_offer_go_first", earlier_answers_on_offer_go_first},
     {"answers_of_others_on_offer_are_sent", answers_of_others_on_offer_are_sent},
     {"a_client_that_does_not_read_gets_none", a_client_that_does_not_read_gets_none},
+    {"what_is_answered_is_not_answered_again", what_is_answered_is_not_answered_again},
     {"part_of_an_answer_stays_what_it_is", part_of_an_answer_stays_what_it_is},
     {"part_of_a_body_that_ends_by_closing_is_torn", part_of_a_body_that_ends_by_closing_is_torn},
     {"the_core_is_not_interrupted", the_core_is_not_interrupted},
