@@ -57,7 +57,7 @@ def serves_on(server: Server, worker: int) -> None:
     assert "out of memory" not in server.news
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/loop", "/cleanup", "/deaf", "/started", "/close"])
+@pytest.mark.parametrize("path", ["/sleep", "/loop", "/cleanup", "/deaf", "/started", "/headers", "/close"])
 def test_stuck_in_python(server: Server, path: str) -> None:
     with hanging(server, path) as (client, worker):
         if path == "/close":
@@ -89,6 +89,14 @@ def test_a_head_request_gets_a_head(server: Server) -> None:
         head = client.rest()
     assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
     assert head.endswith(b"\r\n\r\n")
+
+
+def test_answers_before_it_are_not_lost(server: Server) -> None:
+    with server.connect() as client:
+        client.send(request("GET", "/1") + request("GET", "/2") + request("GET", "/c"))
+        assert client.response().body == b"as usual"
+        assert client.response().body == b"as usual"
+        answer_504(client, server)
 
 
 @pytest.mark.parametrize("path", ["/part", "/part-c"])

@@ -34,6 +34,8 @@ def application(environ, start_response):
     elif path == "/started":
         start_response("200 OK", headers)
         sleep()
+    elif path == "/headers":
+        start_response("200 OK", slow_headers())
     elif path == "/close":
         start_response("200 OK", [*headers, ("Content-Length", "5")])
         return SlowToClose()
@@ -60,6 +62,11 @@ def part_of_an_answer(start_response, then):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"part"
     then()
+
+
+def slow_headers():
+    yield ("Content-Type", "text/plain")
+    sleep()
 
 
 class SlowToClose:
