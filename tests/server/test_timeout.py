@@ -168,8 +168,15 @@ def test_a_person_aborts_a_worker(server: Server) -> None:
     server.wait_for_log(rf"Worker \(pid:{worker}\) is in no request, and got the signal here, {STACK}")
 
 
-def test_with_faulthandler_enabled(serve: Start) -> None:
-    server = serve("stuck", "--timeout", "1", env={"PYTHONFAULTHANDLER": "1"})
+@pytest.mark.parametrize("by", ["the environment", "the application"])
+def test_with_faulthandler_enabled(serve: Start, tmp_path: Path, by: str) -> None:
+    (tmp_path / "enabling.py").write_text(
+        "import faulthandler\nfrom stuck import application\nfaulthandler.disable()\nfaulthandler.enable()\n"
+    )
+    if by == "the environment":
+        server = serve("stuck", "--timeout", "1", env={"PYTHONFAULTHANDLER": "1"})
+    else:
+        server = serve("enabling", "--timeout", "1", cwd=tmp_path)
     with hanging(server, "/sleep") as (client, worker):
         answer_504(client, server)
     assert stack_of(server, worker, "/sleep")
