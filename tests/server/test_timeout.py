@@ -74,10 +74,11 @@ def test_stuck_in_python(server: Server, path: str) -> None:
     serves_on(server, worker)
 
 
-def test_stuck_in_c_with_the_gil(server: Server) -> None:
-    with hanging(server, "/c") as (client, worker):
+@pytest.mark.parametrize("path", ["/c", "/started-c", "/wrong-c", "/first-c"])
+def test_stuck_in_c_with_the_gil(server: Server, path: str) -> None:
+    with hanging(server, path) as (client, worker):
         answer_504(client, server)
-    stack = stack_of(server, worker, "/c")
+    stack = stack_of(server, worker, path)
     assert stack == ["lock_for_ever()", "libc.pthread_mutex_lock(mutex)"]
     server.wait_for_log(rf"Worker \(pid:{worker}\) does not leave: killed$")
     serves_on(server, worker)

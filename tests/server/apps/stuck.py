@@ -34,6 +34,15 @@ def application(environ, start_response):
     elif path == "/started":
         start_response("200 OK", headers)
         sleep()
+    elif path == "/started-c":
+        start_response("200 OK", headers)
+        lock_for_ever()
+    elif path == "/wrong-c":
+        with contextlib.suppress(ValueError):
+            start_response("not a status", headers)
+        lock_for_ever()
+    elif path == "/first-c":
+        return nothing_at_all(start_response)
     elif path == "/headers":
         start_response("200 OK", slow_headers())
     elif path == "/close":
@@ -62,6 +71,12 @@ def part_of_an_answer(start_response, then):
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"part"
     then()
+
+
+def nothing_at_all(start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    lock_for_ever()
+    yield b"nothing"
 
 
 def slow_headers():
