@@ -43,9 +43,10 @@ class Loop:
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below. The hooks are
-    called with `worker`, in the thread that serves: pre_request before the application is called,
-    post_request when the response is made, whatever it is.
+    loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself. The hooks are called
+    with `worker`, in the thread that serves: pre_request before the application is called, post_request when
+    the response is made, whatever it is.
 
     While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
     the handler that was there is called: csrc/fw_abort.h.
@@ -83,6 +84,7 @@ class Loop:
         worker: object = None,
         pre_request: Callable[[Any, Request], object] | None = None,
         post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
+        retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:

@@ -6,7 +6,7 @@ another thread.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastwsgi._board cimport Board
 from fastwsgi._environ cimport Environ
@@ -42,6 +42,8 @@ cdef class Loop:
     cdef Gateway gateway
     cdef bint made
     cdef bint access_log
+    cdef uint64_t retire_after
+    cdef object retire
     cdef object log
     cdef list listeners
     cdef object kept
@@ -51,8 +53,8 @@ cdef class Loop:
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
-        bint access_log=False, int watch_fd=-1, str script_name="",
-        worker=None, pre_request=None, post_request=None,
+        bint access_log=False, int watch_fd=-1, str script_name="", retire=None, worker=None, pre_request=None,
+        post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -80,7 +82,9 @@ cdef class Loop:
         config.queue_mark = QUEUE_MARK
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
-        config.max_requests = max_requests
+        config.max_requests = max_requests if retire is None else 0
+        self.retire_after = max_requests
+        self.retire = retire if max_requests else None
         config.tmpdir = tmpdir
         config.server = server
         config.slot = self.slot
@@ -159,6 +163,9 @@ cdef class Loop:
                     self.gateway.serve(conn)
                 finally:
                     fw_loop_give(loop, conn)
+            if self.retire is not None and loop.requests >= self.retire_after:
+                retire, self.retire = self.retire, None
+                retire()
             if loop.leaving and self.listeners:
                 self.close_listeners()
             if loop.env.refusals.count > 0:

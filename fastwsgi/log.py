@@ -56,14 +56,10 @@ class Logger:
         """ConfigError: a file cannot be opened, or the access log's format cannot be used."""
         self.error_log = logging.getLogger("fastwsgi.error")
         self.error_log.propagate = False
-        self.error_log.setLevel(LEVELS.get(settings.loglevel.lower(), logging.INFO))
-        self._format = _checked_format(settings)
         self._lines: list[str] = []
-        self._access_fd = _access_fd(settings)
-        self.errors = _error_stream(settings)
-        self._handler = logging.StreamHandler(self.errors)
-        self._handler.setFormatter(logging.Formatter(ERROR_FORMAT, ERROR_DATE_FORMAT))
-        self.error_log.addHandler(self._handler)
+        self._access_fd = -1
+        self._handler: logging.StreamHandler[TextIO] | None = None
+        self.setup(settings)
 
         self.critical = self.error_log.critical
         self.error = self.error_log.error
@@ -75,6 +71,30 @@ class Logger:
 
         if settings.loglevel.lower() not in LEVELS:
             self.warning("there is no log level %r; using 'info'", settings.loglevel)
+
+    def setup(self, settings: Settings) -> None:
+        """Write as these settings say from now on. ConfigError: it goes on as it was."""
+        line, errors = _checked_format(settings), _error_stream(settings)
+        try:
+            access_fd = _access_fd(settings)
+        except ConfigError:
+            _close_stream(errors)
+            raise
+        self._close_files()
+        self._settings = settings
+        self._format, self._access_fd, self.errors = line, access_fd, errors
+        self._handler = logging.StreamHandler(errors)
+        self._handler.setFormatter(logging.Formatter(ERROR_FORMAT, ERROR_DATE_FORMAT))
+        self.error_log.addHandler(self._handler)
+        self.error_log.setLevel(LEVELS.get(settings.loglevel.lower(), logging.INFO))
+
+    def reopen_files(self) -> None:
+        """The files were renamed: write to new ones of their names. What holds the old ones open follows."""
+        self.flush()
+        if self.errors is not sys.stderr:
+            _reopen(str(self._settings.errorlog), self.errors.fileno())
+        if self._access_fd > STDOUT:
+            _reopen(str(self._settings.accesslog), self._access_fd)
 
     @property
     def access_enabled(self) -> bool:
@@ -117,10 +137,13 @@ class Logger:
 
     def close(self) -> None:
         """Write what is left and close the files: nothing can be logged any more."""
+        self._close_files()
+
+    def _close_files(self) -> None:
         self.flush()
-        self.error_log.removeHandler(self._handler)
-        if self.errors is not sys.stderr:
-            self.errors.close()
+        if self._handler is not None:
+            self.error_log.removeHandler(self._handler)
+            _close_stream(self.errors)
         if self._access_fd > STDOUT:
             os.close(self._access_fd)
         self._access_fd = -1
@@ -135,6 +158,17 @@ def _error_stream(settings: Settings) -> TextIO:
     except OSError as error:
         raise _cannot_open(settings, "errorlog", error) from None
     return stream
+
+
+def _reopen(path: str, fd: int) -> None:
+    new = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(new, fd, inheritable=False)
+    os.close(new)
+
+
+def _close_stream(stream: TextIO) -> None:
+    if stream is not sys.stderr:
+        stream.close()
 
 
 def _access_fd(settings: Settings) -> int:

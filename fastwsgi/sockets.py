@@ -67,8 +67,8 @@ def parse_address(text: str) -> Address:
     return TCPAddress(host.lower(), int(port))
 
 
-# The kernel hands a connection over when its first bytes are there, and after about so long in any case. Clients
-# of HTTP speak first, so accept, recv, send and close follow each other without a turn through the poller.
+# The kernel hands a connection over when its first bytes are there, or after about so long anyway. Clients of
+# HTTP speak first, so that accept, recv, send and close follow each other without a turn through the poller.
 DEFER_SECONDS = 1
 
 

@@ -43,7 +43,7 @@ class Stacks:
 
     def __init__(self) -> None:
         self._fd = os.memfd_create("fastwsgi-stacks", os.MFD_CLOEXEC)
-        self._own_fd = -1
+        self._own_fd = self._own_slot = -1
 
     def watch(self, slot: int) -> None:
         """In a worker: from now on signals that end a process write its stack first.
@@ -52,9 +52,9 @@ class Stacks:
         the application is loaded, which may have taken the signals for itself. Without /proc there are no
         stacks.
         """
-        if self._own_fd < 0:
+        if slot != self._own_slot:
             self._open_own(slot)
-        if self._own_fd < 0:
+        if self._own_slot < 0:
             return
         # which, if it was enabled before the handler was set, puts back what there was before that
         handler = signal.getsignal(signal.SIGABRT)
@@ -70,9 +70,11 @@ class Stacks:
     def _open_own(self, slot: int) -> None:
         # an inherited descriptor has its position in common with those of all siblings: open it anew
         with contextlib.suppress(OSError):
-            self._own_fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
-            os.lseek(self._own_fd, slot * ROOM, os.SEEK_SET)
-        self.close()
+            fd = os.open(f"/proc/self/fd/{self._fd}", os.O_WRONLY | os.O_CLOEXEC)
+            os.lseek(fd, slot * ROOM, os.SEEK_SET)
+            if self._own_slot >= 0:
+                os.close(self._own_fd)  # of the process that this one was forked from
+            self._own_fd, self._own_slot = fd, slot
 
     def take(self, slot: int) -> str:
         """What the worker of this slot has written: "" for nothing. Its place is empty afterwards."""
@@ -82,10 +84,7 @@ class Stacks:
         return application_part(data.decode("ascii", "replace"))
 
     def close(self) -> None:
-        """Let go of it, as the arbiter's. What a worker has opened anew it keeps."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        os.close(self._fd)
 
 
 def application_part(dump: str) -> str:
