@@ -125,6 +125,23 @@ def test_stuck_while_booting(start: Start, tmp_path: Path) -> None:
     assert server.stop() == 0
 
 
+def test_stuck_with_preload(serve: Start) -> None:
+    server = serve("stuck", "--timeout", "1", "--preload")
+    with hanging(server, "/c") as (client, worker):
+        answer_504(client, server)
+    assert stack_of(server, worker, "/c") == ["lock_for_ever()", "libc.pthread_mutex_lock(mutex)"]
+    serves_on(server, worker)
+
+
+def test_a_template_stuck_while_booting(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text("import time\ntime.sleep(3600)\n")
+    server = start("hanging", "--bind", "127.0.0.1:0", "--timeout", "1", "--preload", cwd=tmp_path)
+    stack = server.wait_for_log(
+        rf"\[ERROR\] Template \(pid:\d+\) has been booting for \d+\.\d s, and is stuck here, {STACK}"
+    )[1]
+    assert re.sub('"/.*/', '"', stack) == '  File "hanging.py", line 2, in <module>\n    time.sleep(3600)\n'
+
+
 def test_stuck_in_c_while_booting(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hanging.py").write_text("import stuck\nstuck.lock_for_ever()\n")
     server = start("hanging", "--bind", "127.0.0.1:0", "--timeout", "1", cwd=tmp_path)
