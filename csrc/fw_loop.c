@@ -545,6 +545,8 @@ void fw_loop_step(struct fw_loop *loop)
         return;
     listen_if_wanted(loop);
     wait_for_events(loop, true);
+    if (loop->event_count == 0) /* else fw_loop_take() looks at the clock when the events are seen to */
+        loop->given_ns = fw_clock_ns();
     go_on(loop);
     expire(loop);
     loop->budget = TAKES_MOST;
@@ -557,6 +559,16 @@ void fw_loop_send(struct fw_loop *loop)
         queue_remove(loop, conn);
         settle(loop, conn);
     }
+}
+
+/* Tell on the board which request is taken to the application. */
+static void show(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    static const char version[] = " HTTP/1.1";
+    const struct fw_head *head = &conn->parser.head;
+    const char *line = fw_conn_request(conn) + head->method.off;
+    size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
+    fw_slot_enter(loop->config.slot, loop->given_ns, line, len, conn->addr, conn->addr_len);
 }
 
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
@@ -581,7 +593,7 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
     queue_remove(loop, conn);
     fw_conn_serve(conn);
     if (loop->config.slot != NULL)
-        fw_slot_enter(loop->config.slot);
+        show(loop, conn);
     return conn;
 }
 
@@ -640,10 +652,8 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         see_to_event(loop);
     go_on(loop);
     expire(loop);
-    if (loop->config.slot != NULL) { /* waiting for a client is not being stuck */
-        fw_slot_leave(loop->config.slot);
-        fw_slot_enter(loop->config.slot);
-    }
+    if (loop->config.slot != NULL)
+        fw_slot_go_on(loop->config.slot);
     return true;
 }
 

@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
 from fastwsgi._board import Board
+from fastwsgi.message import Request, Response
 
 BODY_MEMORY: int
 """Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
@@ -43,9 +44,13 @@ class Loop:
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
-    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
-    With `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
-    closed to new connections.
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
+    nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
+    connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
+    application is called, post_request when the response is made, whatever it is.
+
+    While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
+    the handler that was there is called: csrc/fw_abort.h.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -78,11 +83,18 @@ class Loop:
         watch_fd: int = -1,
         own_listeners: bool = False,
         script_name: str = "",
+        worker: object = None,
+        pre_request: Callable[[Any, Request], object] | None = None,
+        post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
         retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:
         """Requests answered so far."""
+
+    @property
+    def nr(self) -> int:
+        """Requests begun so far: calls of the application."""
 
     @property
     def wakeup_fd(self) -> int:

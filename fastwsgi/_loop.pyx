@@ -37,6 +37,7 @@ cdef class Loop:
 
     cdef fw_loop loop
     cdef fw_monitor monitor
+    cdef fw_abort on_abort
     cdef fw_slot *slot
     cdef Gateway gateway
     cdef bint made
@@ -52,8 +53,8 @@ cdef class Loop:
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
-        bint access_log=False, int watch_fd=-1, str script_name="", retire=None,
-        bint own_listeners=False,
+        bint access_log=False, int watch_fd=-1, str script_name="", retire=None, bint own_listeners=False,
+        worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -105,9 +106,12 @@ cdef class Loop:
             )
         if watch_fd >= 0 and not fw_loop_watch(&self.loop, watch_fd):
             raise OSError(errno, os.strerror(errno))
-        self.gateway = Gateway(application, log, Environ(templates, local, script_name), access_log)
+        self.gateway = Gateway(
+            application, log, Environ(templates, local, script_name), access_log, worker, pre_request, post_request
+        )
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
+        self.gateway.on_abort = &self.on_abort
 
     def __dealloc__(self):
         if self.made:
@@ -118,6 +122,11 @@ cdef class Loop:
     def requests(self):
         """Requests answered so far."""
         return self.loop.requests
+
+    @property
+    def nr(self):
+        """Requests begun so far: calls of the application."""
+        return self.gateway.nr
 
     @property
     def wakeup_fd(self):
@@ -131,9 +140,19 @@ cdef class Loop:
     def run(self):
         """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""
         cdef fw_loop *loop = &self.loop
-        cdef fw_conn *conn
         if self.slot is not NULL:
+            self.slot.booted_ns = fw_clock_ns()
             self.slot.state = FW_SLOT_SERVING
+        # One loop in a process has SIGABRT; another one does without.
+        fw_abort_arm(&self.on_abort, &self.monitor, loop.env.server, loop.env.server_len)
+        try:
+            self.turns()
+        finally:
+            fw_abort_disarm(&self.on_abort)
+
+    cdef int turns(self) except -1:
+        cdef fw_loop *loop = &self.loop
+        cdef fw_conn *conn
         while not fw_loop_done(loop):
             with nogil:
                 fw_loop_step(loop)
@@ -159,6 +178,7 @@ cdef class Loop:
                 self.log.flush()
             PyErr_CheckSignals()
         fw_loop_send(loop)
+        return 0
 
     def close_listeners(self):
         """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""

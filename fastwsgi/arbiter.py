@@ -235,6 +235,7 @@ class Arbiter:
             template.close()
         for fd in (self.wake_fd, self.signal_fd, self.news_fd, self.tell_fd, self.watch_fd, self.life_fd):
             os.close(fd)
+        self.pool.stacks.close()
         self.log.close()
 
     # listeners

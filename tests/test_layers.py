@@ -32,6 +32,7 @@ CORE = [
     "fw_loop",
     "fw_share",
     "fw_monitor",
+    "fw_abort",
 ]
 
 CORE_FILES = sorted([*ROOT.glob("csrc/*.c"), *ROOT.glob("csrc/*.h")])
