@@ -86,6 +86,7 @@ bool fw_resp_is_short(const struct fw_resp *resp);
 
 /* A whole answer for a row of the error table that has a status; always with "Connection: close". `body`
  * false for an answer to HEAD.                                                              */
+size_t fw_resp_refusal_len(enum fw_error error); /* of its body */
 enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const struct fw_clock *clock,
                              const char *server, size_t server_len, enum fw_error error, bool body);
 

@@ -24,6 +24,9 @@ from fastwsgi.c_server cimport *
 import io
 import os
 import stat
+from datetime import timedelta
+
+from fastwsgi.access_format import CLIENT_GONE, Answered, Asked
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -205,7 +208,7 @@ cdef class Exchange:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
         cdef fw_conn *own = self.conn if fw_conn_waits(self.conn) else NULL
         cdef fw_conn *others = fw_loop_waiting(self.gateway.loop)
-        if own is not NULL or others is not NULL:
+        if own is not NULL or others is not NULL or fw_loop_lines_wait(self.gateway.loop):
             fw_monitor_offer(self.gateway.monitor, own, others)
 
     cdef void reclaim(self) noexcept:
@@ -424,7 +427,7 @@ cdef class Gateway:
             fw_conn_answered(conn)
         except BaseException as error:
             self.failed(exchange, error)
-        if self.access_log:
+        if self.access_log and environ is not None:
             self.log_access(exchange, environ, fw_clock_ns() - began)
         exchange.end()
         # Somebody who kept start_response or write must not reach the next request with it.
@@ -469,8 +472,15 @@ cdef class Gateway:
         )
 
     def log_access(self, Exchange exchange, environ, uint64_t duration_ns):
-        if environ is not None:
-            self.log.access(
-                environ, exchange.status or "500 Internal Server Error", exchange.conn.resp.sent,
-                exchange.headers or [], duration_ns,
-            )
+        """The access line of a format or a logger that only Python can serve; the others are the core's."""
+        status = exchange.status or "500 Internal Server Error"
+        if exchange.conn.error == FW_E_PEER_RESET or exchange.conn.error == FW_E_WRITE_TIMEOUT:
+            status = CLIENT_GONE
+        self.access(status, exchange.conn.resp.sent, exchange.headers or [], environ, duration_ns)
+
+    def access(self, str status, sent, headers, dict environ, uint64_t duration_ns):
+        took = timedelta(microseconds=duration_ns // 1000)
+        try:
+            self.log.access(Answered(status, sent, headers), Asked(environ), environ, took)
+        except Exception:
+            self.log.exception("Exception in the access log")

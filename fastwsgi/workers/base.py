@@ -50,7 +50,7 @@ PACKAGE = os.path.dirname(fastwsgi.__file__) + os.sep
 IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__)
 
 # A terminal, or a person who signals a whole process group, means the arbiter by these.
-IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
+IGNORED = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
 class Worker:
@@ -94,7 +94,6 @@ class Worker:
         try:
             return self.serve()
         finally:
-            self.log.flush()
             self.log.info("Worker exiting (pid: %s)", self.pid)
 
     def serve(self) -> int:
@@ -160,8 +159,11 @@ class Worker:
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
             server_software=f"fastwsgi/{__version__}",
-            errors=self.log.errors,
-            access_log=self.log.access_enabled,
+            # a logger of the user's own may be anything that has gunicorn's methods
+            errors=getattr(self.log, "errors", sys.stderr),
+            access_log=bool(self.log.access_log_enabled),
+            access_format=settings.access_log_format,
+            access_fd=getattr(self.log, "access_fd", -1),
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
         )
@@ -173,10 +175,15 @@ class Worker:
         signal.signal(signal.SIGINT, self.leave_quickly)
         signal.signal(signal.SIGQUIT, self.leave_quickly)
         signal.signal(signal.SIGABRT, self.abort)
+        signal.signal(signal.SIGUSR1, self.reopen_logs)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in IGNORED:
             signal.signal(signum, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
+        """They were rotated."""
+        self.log.reopen_files()
 
     def leave_gracefully(self, signum: int, frame: FrameType | None) -> None:
         """Take nothing new, finish what is there."""
