@@ -251,6 +251,13 @@ OVERRIDDEN = ("access", "atoms", "now", "atoms_wrapper_class", "access_fmt")
 """What a subclass may have its own of, so that the core cannot write the lines."""
 
 
+def wants_access(log: Any) -> bool:
+    """Are requests to be told to this logger? One with an access() of its own (for metrics, say) hears of
+    them without an access log too.
+    """
+    return bool(log.access_log_enabled) or type(log).access is not Logger.access
+
+
 def _from_caller(kwargs: dict[str, Any]) -> dict[str, Any]:
     """So that %(funcName)s is not ours."""
     kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1

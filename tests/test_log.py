@@ -16,7 +16,7 @@ import pytest
 from fastwsgi import access_format, glogging
 from fastwsgi.access_format import Answered, Asked
 from fastwsgi.errors import ConfigError
-from fastwsgi.log import Logger
+from fastwsgi.log import Logger, wants_access
 from fastwsgi.settings import Layer, Settings
 
 ENVIRON = {
@@ -223,6 +223,15 @@ def test_when_access_is_logged(logger: NewLogger, settings: dict[str, Any], enab
     assert logger(**settings).access_log_enabled is enabled
 
 
+def test_a_class_with_its_own_access_is_always_told(logger: NewLogger) -> None:
+    class Counting(Logger):
+        def access(self, *args: Any) -> None: ...
+
+    assert not wants_access(logger())
+    assert not wants_access(logger(Own))
+    assert wants_access(logger(Counting))
+
+
 # who writes the lines
 
 
@@ -374,7 +383,7 @@ def test_programs_do_not_get_the_files(logger: NewLogger, tmp_path: Path) -> Non
 
 CAPTURE = """
 import os, sys
-from fastwsgi.log import Logger
+from fastwsgi.log import Logger, wants_access
 from fastwsgi.settings import Layer, Settings
 log = Logger(Settings([Layer("test", {"errorlog": sys.argv[1], "capture_output": True})]))
 print("to standard output", flush=True)

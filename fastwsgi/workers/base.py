@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 import fastwsgi
 from fastwsgi import __version__
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.log import wants_access
 
 if TYPE_CHECKING:
     import socket
@@ -161,7 +162,7 @@ class Worker:
             server_software=f"fastwsgi/{__version__}",
             # a logger of the user's own may be anything that has gunicorn's methods
             errors=getattr(self.log, "errors", sys.stderr),
-            access_log=bool(self.log.access_log_enabled),
+            access_log=wants_access(self.log),
             access_format=settings.access_log_format,
             access_fd=getattr(self.log, "access_fd", -1),
             # as gunicorn: the usual way to tell an application that it is mounted below a path
