@@ -51,6 +51,9 @@ struct fw_access_op {
 
 #define FW_ACCESS_OPS 128
 
+/* So many bytes may be read behind the start of any literal. */
+#define FW_ACCESS_PIECE 16
+
 struct fw_access {
     struct fw_sink sink;
     bool json;

@@ -82,12 +82,20 @@ static uint64_t body_sent(const struct fw_conn *conn)
     return conn->resp.sent > waits ? conn->resp.sent - waits : 0;
 }
 
-/* The answer is given up in `status`, or the client has gone. */
+/* The answer is not the application's whole one: it failed in the middle, the client has gone, or `error` has
+ * a status of its own, with which the client was told.                                               */
 static void note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns)
 {
-    bool gone = error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT;
     unsigned status = conn->resp.status != 0 ? conn->resp.status : 500;
-    note_line(conn, gone ? FW_ACCESS_GONE : status, body_sent(conn), now_ns);
+    uint64_t sent = body_sent(conn);
+    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT) {
+        status = FW_ACCESS_GONE;
+    } else if (error != FW_OK && fw_error_status(error) != 0) {
+        status = (unsigned)fw_error_status(error);
+        if (conn->resp.stage < FW_RESP_BODY)
+            sent = fw_resp_refusal_len(error);
+    }
+    note_line(conn, status, sent, now_ns);
 }
 
 /* Has the client closed or reset the connection? It may only have said that it sends no more, but hardly any

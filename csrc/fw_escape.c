@@ -88,6 +88,11 @@ static bool any_odd(uint64_t word)
     return (odd & EACH(0x80)) != 0;
 }
 
+static bool is_plain(uint8_t byte)
+{
+    return byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
+}
+
 size_t fw_escape(const char *buf, size_t len, bool json, char *out)
 {
     char *start = out;
@@ -103,8 +108,13 @@ size_t fw_escape(const char *buf, size_t len, bool json, char *out)
             out += sizeof word;
             at += sizeof word;
         }
+        /* the few bytes of the end, or eight of which at least one is odd */
         for (size_t end = len - at > sizeof word ? at + sizeof word : len; at < end;) {
             unsigned code = (uint8_t)buf[at];
+            if (FW_LIKELY(is_plain((uint8_t)code))) {
+                *out++ = buf[at++];
+                continue;
+            }
             size_t n = 1;
             if (code >= 0x80) {
                 if (!judged)

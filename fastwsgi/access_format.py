@@ -142,17 +142,24 @@ def clock() -> str:
 HIDDEN = [*range(0x20), *range(0x7F, 0xA1), 0xAD]
 """Control characters, and those that look like nothing at all."""
 
-ESCAPES = {code: f"\\x{code:02x}" for code in HIDDEN} | {
-    ord('"'): '\\"',
-    ord("\\"): "\\\\",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
+ESCAPES = {chr(code): f"\\x{code:02x}" for code in HIDDEN} | {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
 }
+
+ODD = re.compile(f"[{re.escape(''.join(ESCAPES))}]")
 
 
 def escaped(value: str) -> str:
     """As it can stand between quotes on one line: a client must not be able to write lines of its own."""
-    return decoded(value).translate(ESCAPES)
+    if value.isascii():
+        if value.isprintable() and '"' not in value and "\\" not in value:
+            return value
+    else:
+        value = decoded(value)
+    return ODD.sub(lambda match: ESCAPES[match[0]], value)
 
 
 def decoded(value: str) -> str:
