@@ -20,7 +20,9 @@ class Case:
 
     `head` is the request as sent, lines apart by a newline, with {host} and (where it changes from request to
     request) {n}. `depth` requests travel together; `close`: the client asks for the connection to be closed;
-    `streamed`: the application yields blocks of no announced length, which PEP 3333 wants sent as they come.
+    `streamed`: the application yields blocks of no announced length, which PEP 3333 wants sent as they come;
+    `framework`: an answer has a close() with work in it, which PEP 3333 has the server call. Such an application has
+    two more paths: the answer to /closing counts when it is closed, and the answer to /closed is that count.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Case:
     depth: int = 1
     close: bool = False
     streamed: bool = False
+    framework: bool = False
 
     def requests(self, host: str) -> list[bytes]:
         """The requests as bytes, each complete; a load takes them in turn, again and again."""
@@ -137,6 +140,7 @@ CASES = (
         32,
         _ITEM,
         b'{"id":42,"name":"fast","tags":["a","b"]}\n',
+        framework=True,
     ),
     Case(
         "django",
@@ -145,5 +149,6 @@ CASES = (
         32,
         _ITEM,
         b'{"id": 42, "name": "fast", "tags": ["a", "b"]}',
+        framework=True,
     ),
 )

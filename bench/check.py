@@ -49,6 +49,8 @@ def check(server: Server, case: Case) -> Finding:
     _check_together(server, case, requests)
     if case.streamed and answer.sized:
         return Finding("gathers all blocks before it sends the first", unlike=True)
+    if case.framework and not _calls_close(server):
+        return Finding("never calls an answer's close(): the framework's work there is not done", unlike=True)
     return Finding(remark)
 
 
@@ -106,6 +108,20 @@ def _check_together(server: Server, case: Case, requests: list[bytes]) -> None:
             if answer.closes:
                 # Some servers wait for the client to close too.
                 client.end()
+
+
+def _calls_close(server: Server) -> bool:
+    """Is the answer to /closing closed before the next request is served?"""
+    bodies = []
+    for path in ("/closing", "/closed"):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_ANSWER_S)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", path)
+                bodies.append(connection.getresponse().read())
+            except (OSError, http.client.HTTPException) as error:
+                raise CandidateError(f"no valid answer to {path}: {error}"[:200]) from error
+    return bodies == [b"closing", b"1"]
 
 
 class _Client:

@@ -14,9 +14,10 @@
 #define ACCEPTS_MOST 64
 /* Requests served before the others' sockets and the deadlines are looked at again. */
 #define TAKES_MOST 256
-/* A call of the application, with all around it, that is no reason to send the answers before it one by one;
- * and how many of them wait for each other at the most. */
-#define QUICK_NS   100000u
+/* Answers of one turn wait for each other while a call of the application, with all around it, takes no
+ * longer than this; for so long altogether; and so many at the most. */
+#define QUICK_NS   300000u
+#define HOLD_NS    1000000u
 #define GIVEN_MOST 32
 /* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
  */
@@ -615,16 +616,19 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     uint64_t before = loop->given_ns;
     loop->given_ns = loop->env.answered_ns != 0 ? loop->env.answered_ns : fw_clock_ns();
     loop->env.answered_ns = 0;
-    bool quick = loop->given_ns - before < QUICK_NS && atomic_load(&loop->stop) == FW_STOP_NO;
-    if (quick && conn->state == FW_CONN_SENDING && loop->queues[FW_QUEUE_GIVEN].count < GIVEN_MOST) {
+    if (loop->queues[FW_QUEUE_GIVEN].count == 0)
+        loop->hold_ns = loop->given_ns;
+    loop->quick = loop->given_ns - before < QUICK_NS && loop->given_ns - loop->hold_ns < HOLD_NS &&
+                  atomic_load(&loop->stop) == FW_STOP_NO;
+    if (loop->quick && conn->state == FW_CONN_SENDING && loop->queues[FW_QUEUE_GIVEN].count < GIVEN_MOST) {
         queue_remove(loop, conn); /* fw_loop_wait_room may have left it among those that wait */
         queue_append(loop, conn, FW_QUEUE_GIVEN);
         return;
     }
-    if (!quick)
+    if (!loop->quick)
         send_given(loop);
     settle(loop, conn);
-    if (!quick)
+    if (!loop->quick)
         write_lines(loop);
 }
 

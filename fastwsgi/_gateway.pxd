@@ -44,6 +44,7 @@ cdef class Exchange:
     cdef int wait_room(self) except -1
     cdef void offer(self) noexcept
     cdef void reclaim(self) noexcept
+    cdef void send_unless_quick(self) noexcept
     cdef int finish(self) except -1
     cdef int end(self) except -1
 

@@ -215,6 +215,11 @@ cdef class Exchange:
         """The application has given the thread back: the output is ours again."""
         fw_monitor_reclaim(self.gateway.monitor)
 
+    cdef void send_unless_quick(self) noexcept:
+        """The answer is whole. Where calls are quick it leaves with the others of its turn (the monitor minds it)."""
+        if not self.gateway.loop.quick:
+            fw_conn_push(self.conn)
+
     cdef int begin(self, long long known) except -1:
         """Finish the head, if that was not done. `known`: length of the whole body, or -1."""
         cdef fw_conn *conn = self.conn
@@ -259,8 +264,7 @@ cdef class Exchange:
             if not done:
                 self.respond_iterable(result)
             self.finish()
-            # what close() does, perhaps slowly, is no client's concern
-            fw_conn_push(self.conn)
+            self.send_unless_quick() # what close() does, perhaps slowly, is no client's concern
         finally:
             close = getattr(result, "close", None)
             if close is not None:
@@ -327,7 +331,7 @@ cdef class Exchange:
             self.begin(-1)
             self.put(<bytes>block)
             if nothing_missing(conn):
-                fw_conn_push(conn) # no further block will join it
+                self.send_unless_quick() # no further block will join it
             if conn.error != FW_OK:
                 break
         self.begin(0)

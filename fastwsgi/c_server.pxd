@@ -245,6 +245,7 @@ cdef extern from "fw_loop.h" nogil:
         int stop
         int accept_errno
         bint leaving
+        bint quick
         uint64_t requests
 
     bint fw_loop_init(fw_loop *loop, const fw_loop_config *config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 settings.configure(
@@ -23,5 +23,18 @@ def item(request: HttpRequest, item: int) -> JsonResponse:
     return JsonResponse({"id": item, "name": "fast", "tags": ["a", "b"]})
 
 
-urlpatterns = [path("items/<int:item>", item)]
+closed = []
+
+
+class Closing(HttpResponse):
+    def close(self) -> None:
+        closed.append(True)
+        super().close()
+
+
+urlpatterns = [
+    path("items/<int:item>", item),
+    path("closing", lambda request: Closing("closing")),
+    path("closed", lambda request: HttpResponse(str(len(closed)))),
+]
 application = get_wsgi_application()

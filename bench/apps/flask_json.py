@@ -10,3 +10,18 @@ application = Flask(__name__)
 @application.get("/items/<int:item>")
 def item(item: int) -> Response:
     return jsonify(id=item, name="fast", tags=["a", "b"])
+
+
+closed = []
+
+
+@application.get("/closing")
+def closing() -> Response:
+    response = Response("closing")
+    response.call_on_close(lambda: closed.append(True))
+    return response
+
+
+@application.get("/closed")
+def count() -> str:
+    return str(len(closed))

@@ -28,7 +28,7 @@ struct plan {
 
 static struct plan plans[FAULT_COUNT];
 static bool was_hit, clock_stopped, wall_set;
-static uint64_t clock_ms, clock_left_ms, sent_bytes;
+static uint64_t clock_us, clock_left_ms, sent_bytes;
 static int64_t wall_second;
 static int last_wait_ms;
 static unsigned long polls_that_waited;
@@ -159,8 +159,8 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 {
     if (id == CLOCK_MONOTONIC && clock_stopped) {
-        *t = (struct timespec){.tv_sec = (time_t)(clock_ms / 1000),
-                               .tv_nsec = (long)(clock_ms % 1000) * 1000000};
+        *t = (struct timespec){.tv_sec = (time_t)(clock_us / 1000000),
+                               .tv_nsec = (long)(clock_us % 1000000) * 1000};
         return 0;
     }
     if (id == CLOCK_REALTIME_COARSE && wall_set) {
@@ -173,12 +173,17 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
 void fault_clock_stop(void)
 {
     clock_stopped = true;
-    clock_ms = 1000000;
+    clock_us = 1000000000;
 }
 
 void fault_clock_step(uint64_t ms)
 {
-    clock_ms += ms;
+    fault_clock_step_us(ms * 1000);
+}
+
+void fault_clock_step_us(uint64_t us)
+{
+    clock_us += us;
 }
 
 void fault_clock_wait(uint64_t ms)
@@ -254,7 +259,7 @@ WRAPPED(int, poll, struct pollfd *of, nfds_t count, int timeout_ms)
     int n = __real_poll(of, count, 0);
     if (n == 0 && timeout_ms > 0) {
         polls_that_waited++;
-        clock_ms += (uint64_t)timeout_ms;
+        clock_us += (uint64_t)timeout_ms * 1000;
     }
     return n;
 }
@@ -295,7 +300,7 @@ WRAPPED(int, epoll_wait, int poll, struct epoll_event *events, int most, int tim
     if (n == 0 && clock_left_ms > 0) {
         uint64_t step =
             timeout_ms < 0 || clock_left_ms < (uint64_t)timeout_ms ? clock_left_ms : (uint64_t)timeout_ms;
-        clock_ms += step;
+        clock_us += step * 1000;
         clock_left_ms -= step;
     }
     return n;

@@ -64,6 +64,7 @@ uint64_t fault_sent(void);
  * long), or in the next epoll_wait that waits and has nothing to tell, until its timeout at most.          */
 void fault_clock_stop(void);
 void fault_clock_step(uint64_t ms);
+void fault_clock_step_us(uint64_t us);
 void fault_clock_wait(uint64_t ms);
 uint64_t fault_clock_left(void); /* of what was said with fault_clock_wait() */
 

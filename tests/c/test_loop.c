@@ -374,7 +374,7 @@ static void random_streams(void)
 }
 
 static size_t answered_before[8], answered_count;
-static uint64_t call_ms;
+static uint64_t call_us;
 
 static void look_who_has_his_answer(struct fw_conn *conn)
 {
@@ -384,14 +384,24 @@ static void look_who_has_his_answer(struct fw_conn *conn)
     for (size_t i = 0; i < client_count; i++)
         count += clients[i].got.len > 0;
     answered_before[answered_count++ % COUNT_OF(answered_before)] = count;
-    fault_clock_step(call_ms);
+    fault_clock_step_us(call_us);
 }
 
-/* Answers to quick calls leave together at the end of the turn; behind a slow call nobody waits. */
+/* Answers to quick calls leave together at the end of the turn, but none waits for the others for longer than
+ * a millisecond and the call that is under way; behind a slow call nobody waits. */
 static void answers_of_one_turn(void)
 {
-    enum { COUNT = 5 };
-    for (call_ms = 0; call_ms < 2; call_ms++) {
+    enum { COUNT = 7 };
+    static const struct {
+        uint64_t call_us;
+        size_t answered_before[COUNT];
+    } cases[] = {
+        {0, {0, 0, 0, 0, 0, 0, 0}},
+        {250, {0, 0, 0, 0, 0, 5, 5}},
+        {1000, {0, 1, 2, 3, 4, 5, 6}},
+    };
+    for (size_t each = 0; each < COUNT_OF(cases); each++) {
+        call_us = cases[each].call_us;
         begin();
         for (int i = 0; i < COUNT; i++)
             accepted(PEER_UNIX);
@@ -402,7 +412,7 @@ static void answers_of_one_turn(void)
         turn();
         CHECK_EQUAL(answered_count, COUNT);
         for (size_t i = 0; i < COUNT; i++) {
-            CHECK_EQUAL(answered_before[i], call_ms == 0 ? 0 : i);
+            CHECK_EQUAL(answered_before[i], cases[each].answered_before[i]);
             CHECK(has_answers(&clients[i], 1));
         }
         end();
