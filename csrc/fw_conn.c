@@ -98,6 +98,12 @@ static void note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns)
     note_line(conn, status, sent, now_ns);
 }
 
+void fw_conn_note_unsent(struct fw_conn *conn)
+{
+    if (conn->owes_line)
+        note_end(conn, (enum fw_error)conn->error, fw_clock_ns());
+}
+
 /* Has the client closed or reset the connection? It may only have said that it sends no more, but hardly any
  * does while it waits for an answer.                                                             */
 static bool has_left(const struct fw_conn *conn)
@@ -162,8 +168,7 @@ static bool is_torn(const struct fw_conn *conn)
 
 void fw_conn_close(struct fw_conn *conn)
 {
-    if (conn->owes_line)
-        note_end(conn, (enum fw_error)conn->error, fw_clock_ns());
+    fw_conn_note_unsent(conn);
     conn->reset |= is_torn(conn);
     conn->used_len = (uint32_t)fw_buf_live(&conn->in);
     drop_request(conn);

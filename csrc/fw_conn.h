@@ -155,6 +155,9 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn);
 /* Time is over for what it waits for: refuse or end it. Then fw_conn_step() says what is next. */
 void fw_conn_expire(struct fw_conn *conn);
 
+/* It will not be stepped again: a request whose answer is not all sent has its access line now. */
+void fw_conn_note_unsent(struct fw_conn *conn);
+
 /* Release socket, memory and files. */
 void fw_conn_close(struct fw_conn *conn);
 

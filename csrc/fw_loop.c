@@ -713,9 +713,17 @@ bool fw_loop_watch(struct fw_loop *loop, int fd)
     return fw_poll_add(loop->poll, fd, FW_POLL_READ, &loop->watch) == 0;
 }
 
+void fw_loop_end(struct fw_loop *loop)
+{
+    send_given(loop); /* what is whole goes out, however sudden the end */
+    for (struct fw_conn *conn = loop->queues[FW_QUEUE_WRITE].first; conn != NULL; conn = conn->next)
+        fw_conn_note_unsent(conn);
+    write_lines(loop);
+}
+
 void fw_loop_drop(struct fw_loop *loop)
 {
-    fw_loop_send(loop); /* what is whole goes out, however sudden the end */
+    fw_loop_end(loop);
     struct slab *slab = loop->slabs;
     while (slab != NULL) {
         struct slab *next = slab->next;

@@ -109,6 +109,8 @@ struct fw_loop {
 
 /* False with errno: no memory or no descriptor; nothing is left behind. */
 bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config);
+/* The last turn is over: send and write what can be, and note requests whose answer is not all sent. */
+void fw_loop_end(struct fw_loop *loop);
 /* Closes every connection; listeners stay open (they are the caller's). */
 void fw_loop_drop(struct fw_loop *loop);
 

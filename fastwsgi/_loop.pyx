@@ -185,7 +185,7 @@ cdef class Loop:
     cdef int finish(self) except -1:
         """What is whole goes out, however the turns have ended; and so do the lines that tell of it."""
         with nogil:
-            fw_loop_send(&self.loop)
+            fw_loop_end(&self.loop)
             if self.writes_lines:
                 self.access.sink.stuck = False
                 fw_sink_flush(&self.access.sink, FW_SINK_WAIT_MS)

@@ -249,6 +249,7 @@ cdef extern from "fw_loop.h" nogil:
         uint64_t requests
 
     bint fw_loop_init(fw_loop *loop, const fw_loop_config *config)
+    void fw_loop_end(fw_loop *loop)
     void fw_loop_drop(fw_loop *loop)
     bint fw_loop_add_listener(fw_loop *loop, int fd, bint local)
     bint fw_loop_watch(fw_loop *loop, int fd)

@@ -62,7 +62,7 @@ class Logger:
         """Where wsgi.errors goes."""
         self._own: list[tuple[logging.Logger, logging.Handler]] = []
         self._access_file: LogFile | None = None
-        self._access_fd = -1
+        self._stdout_fd = -1
         self.setup(cfg)
 
     def setup(self, cfg: Settings) -> None:
@@ -99,7 +99,7 @@ class Logger:
         self.cfg = cfg
         self.errors = errors.stream if errors is not None else sys.stderr
         self._access_file = access
-        self._access_fd = self._find_access_fd(cfg)
+        self._close_stdout()
         if cfg.capture_output and errors is not None:
             errors.capture()
         if cfg.loglevel.lower() not in LEVELS:
@@ -178,18 +178,24 @@ class Logger:
         kind = type(self)
         if any(getattr(kind, name) is not getattr(Logger, name) for name in OVERRIDDEN):
             return -1
+        if self.cfg.accesslog is None:
+            return -1
         ours = [handler for log, handler in self._own if log is self.access_log]
         log = self.access_log
         if len(ours) != 1 or log.handlers != ours or log.propagate or log.filters or ours[0].filters:
             return -1
         if log.disabled or not log.isEnabledFor(logging.INFO) or ours[0].level > logging.INFO:
             return -1
-        return self._access_fd
-
-    def _find_access_fd(self, cfg: Settings) -> int:
         if self._access_file is not None:
             return self._access_file.fileno()
-        return log_files.standard_output() if cfg.accesslog == "-" else -1
+        if self._stdout_fd == -1:  # only now: a daemon has changed it since
+            self._stdout_fd = log_files.standard_output()
+        return self._stdout_fd
+
+    def _close_stdout(self) -> None:
+        if self._stdout_fd > log_files.STDERR:
+            os.close(self._stdout_fd)
+        self._stdout_fd = -1
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
@@ -244,7 +250,7 @@ class Logger:
         _end(self._own)
         self._own = []
         self._access_file = None
-        self._access_fd = -1
+        self._close_stdout()
 
 
 OVERRIDDEN = ("access", "atoms", "now", "atoms_wrapper_class", "access_fmt")

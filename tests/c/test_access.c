@@ -145,6 +145,7 @@ static void users(void)
         {"Basic ====", "-"},
         {"Bearer YWxpY2U=", "-"},
         {"Basic YWxp Y2U", "-"},
+        {"Basic YWxpY2U=\r\nAuthorization: Basic YWxpY2U=", "-"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char request[128];

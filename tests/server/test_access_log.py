@@ -189,6 +189,20 @@ def test_no_line_is_lost_at_the_end(serve: Start, number: signal.Signals) -> Non
     assert server.output.splitlines() == ["GET /hello HTTP/1.1|200|14"] * 50
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_an_answer_that_is_not_sent_at_the_end(serve: Start, number: signal.Signals) -> None:
+    server = serve("responses", *STATUS, "--graceful-timeout", "1")
+    with server.connect(receive_buffer=4096) as client:
+        client.send(request("GET", "/big?size=8000000"))
+        client.receive()
+        server.signal(number)
+        assert server.wait() == 0
+    (line,) = server.output.splitlines()
+    target, status, sent = line.split("|")
+    assert (target, status) == ("GET /big?size=8000000 HTTP/1.1", "200")
+    assert int(sent) < 8_000_000
+
+
 def test_a_worker_that_is_aborted(serve: Start, tmp_path: Path) -> None:
     server = serve("responses", *STATUS, "--timeout", "1", "--graceful-timeout", "1")
     with server.connect() as client:
