@@ -21,8 +21,8 @@ class Case:
     `head` is the request as sent, lines apart by a newline, with {host} and (where it changes from request to
     request) {n}. `depth` requests travel together; `close`: the client asks for the connection to be closed;
     `streamed`: the application yields blocks of no announced length, which PEP 3333 wants sent as they come;
-    `framework`: an answer has a close() with work in it, which PEP 3333 has the server call. Such an application has
-    two more paths: the answer to /closing counts when it is closed, and the answer to /closed is that count.
+    `framework`: an answer has a close() with work in it, which PEP 3333 has the server call. Such an
+    application has two more paths: /closing, whose answer counts when it is closed, and /closed, the count.
     """
 
     name: str

@@ -12,10 +12,11 @@
 #include <stdatomic.h>
 
 enum fw_slot_state {
-    FW_SLOT_FREE,    /* no worker */
-    FW_SLOT_BOOTING, /* forked; loading the application */
-    FW_SLOT_SERVING, /* its loop runs */
-    FW_SLOT_LEAVING, /* finishes what it has, takes nothing new */
+    FW_SLOT_FREE,     /* no worker */
+    FW_SLOT_BOOTING,  /* forked; loading the application */
+    FW_SLOT_SERVING,  /* its loop runs */
+    FW_SLOT_RETIRING, /* serves until another serves in its place */
+    FW_SLOT_LEAVING,  /* finishes what it has, takes nothing new */
 };
 
 /* One worker. Two cache lines, so that neighbours do not share one and the prefetcher does not pair them. */

@@ -294,7 +294,10 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 static bool flush(struct fw_conn *conn)
 {
-    if (push(conn, conn->file_fd >= 0 ? MSG_MORE : 0) != FW_OK || conn->blocked)
+    /* A file follows; or the end of the connection, and its FIN leaves with the answer's last segment: one
+     * packet and one wake-up of the client instead of two. */
+    bool more = conn->file_fd >= 0 || (conn->state == FW_CONN_SENDING && !conn->resp.keep_alive);
+    if (push(conn, more ? MSG_MORE : 0) != FW_OK || conn->blocked)
         return false;
     fw_buf_release(&conn->out, &conn->env->blocks);
     if (conn->file_fd >= 0) {

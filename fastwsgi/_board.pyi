@@ -1,7 +1,8 @@
 """The board: a page shared by all processes of one server, with one slot a worker.
 
-The arbiter makes it before it forks and sets BOOTING and the pid; the worker's loop sets SERVING when it runs
-and LEAVING when it drains, and counts; anybody reads. There are no locks: each number is written whole.
+The arbiter makes it before it forks and sets BOOTING and the pid; the worker sets SERVING when its loop runs,
+RETIRING when it has served long enough and LEAVING when it drains, and counts; anybody reads. There are no
+locks: each number is written whole.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,8 @@ BOOTING: int
 """Forked; loading the application."""
 SERVING: int
 """Its loop runs."""
+RETIRING: int
+"""Has served long enough, and serves until another does in its place."""
 LEAVING: int
 """Finishes what it has, takes nothing new."""
 

@@ -11,6 +11,7 @@ from fastwsgi.c_board cimport (
     FW_SLOT_BOOTING,
     FW_SLOT_FREE,
     FW_SLOT_LEAVING,
+    FW_SLOT_RETIRING,
     FW_SLOT_SERVING,
     fw_board_create,
     fw_board_destroy,
@@ -21,6 +22,7 @@ from fastwsgi.c_board cimport (
 FREE = int(FW_SLOT_FREE)
 BOOTING = int(FW_SLOT_BOOTING)
 SERVING = int(FW_SLOT_SERVING)
+RETIRING = int(FW_SLOT_RETIRING)
 LEAVING = int(FW_SLOT_LEAVING)
 
 Slot = namedtuple("Slot", "pid state turn requests refused connections")

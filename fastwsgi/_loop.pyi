@@ -1,7 +1,7 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol, TextIO
 from wsgiref.types import WSGIApplication
@@ -33,7 +33,8 @@ class Loop:
     is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
     `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
-    else by log.access(). `script_name` is the path that the application is mounted below.
+    else by log.access(). `script_name` is the path that the application is mounted below. After max_requests
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -67,6 +68,7 @@ class Loop:
         access_fd: int = -1,
         watch_fd: int = -1,
         script_name: str = "",
+        retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:

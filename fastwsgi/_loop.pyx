@@ -6,7 +6,7 @@ another thread.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastwsgi._board cimport Board
 from fastwsgi._environ cimport Environ
@@ -49,6 +49,8 @@ cdef class Loop:
     cdef bint writes_lines
     cdef uint64_t lost_lines
     cdef object lost_at
+    cdef uint64_t retire_after
+    cdef object retire
     cdef object log
     cdef list listeners
     cdef object kept
@@ -59,6 +61,7 @@ cdef class Loop:
         graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
+        retire=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -86,13 +89,15 @@ cdef class Loop:
         config.queue_mark = QUEUE_MARK
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
-        config.max_requests = max_requests
+        config.max_requests = max_requests if retire is None else 0
+        self.retire_after = max_requests
+        self.retire = retire if max_requests else None
         config.tmpdir = tmpdir
         config.server = server
         config.slot = self.slot
         config.access = NULL
         if access_log and access_format is not None and access_fd >= 0:
-            self.writes_lines = self.compile_format(access_format.encode("utf-8", "backslashreplace"), access_fd, mount)
+            self.writes_lines = self.compile_format(access_format, access_fd, mount)
             if self.writes_lines:
                 config.access = &self.access
         if not fw_loop_init(&self.loop, &config):
@@ -126,9 +131,10 @@ cdef class Loop:
         if self.writes_lines:
             fw_access_drop(&self.access)
 
-    cdef bint compile_format(self, bytes format, int fd, bytes mount) except -1:
+    cdef bint compile_format(self, str format, int fd, bytes mount) except -1:
         """Will the core write the access lines? If not, this format has something that only Python has."""
-        cdef fw_access_result result = fw_access_init(&self.access, format, len(format), fd, mount, len(mount))
+        cdef bytes text = format.encode("utf-8", "backslashreplace")
+        cdef fw_access_result result = fw_access_init(&self.access, text, len(text), fd, mount, len(mount))
         if result == FW_ACCESS_NO_MEMORY:
             raise MemoryError
         return result == FW_ACCESS_OK
@@ -170,6 +176,9 @@ cdef class Loop:
                     self.gateway.serve(conn)
                 finally:
                     fw_loop_give(loop, conn)
+            if self.retire is not None and loop.requests >= self.retire_after:
+                retire, self.retire = self.retire, None
+                retire()
             if loop.leaving and self.listeners:
                 self.close_listeners()
             if loop.env.refusals.count > 0:

@@ -7,6 +7,7 @@ cdef extern from "fw_board.h" nogil:
         FW_SLOT_FREE
         FW_SLOT_BOOTING
         FW_SLOT_SERVING
+        FW_SLOT_RETIRING
         FW_SLOT_LEAVING
 
     struct fw_slot:

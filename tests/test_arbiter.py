@@ -1,7 +1,6 @@
 """fastwsgi/arbiter.py and workers/base.py: a real server, its processes and its log."""
 
 import contextlib
-import errno
 import os
 import re
 import signal
@@ -13,11 +12,8 @@ from pathlib import Path
 import pytest
 from server.process import Server, eventually
 
-from fastwsgi import arbiter
-from fastwsgi._board import BOOTING, LEAVING, SERVING, Slot
 from fastwsgi.app.base import GivenApplication
-from fastwsgi.arbiter import Arbiter, Member
-from fastwsgi.settings import Layer, Settings
+from fastwsgi.arbiter import Arbiter
 
 APP = """
 import atexit, os, pathlib, signal, sys, threading, time
@@ -214,6 +210,22 @@ def test_after_max_requests_a_worker_is_replaced(start: Start) -> None:
     assert pid_of_answer(server) != seen[0]
 
 
+def test_an_orphan_that_ends_is_no_news(start: Start, tmp_path: Path) -> None:
+    """As the first process of a container the arbiter is given orphans, and with --preload as well."""
+    (tmp_path / "orphan.py").write_text(
+        "import subprocess\n"
+        "subprocess.run(['sh', '-c', 'sleep 0.05 & echo $! > orphan'], check=True)\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'0']\n"
+    )
+    server = start("--preload", "--log-level", "debug", spec="orphan")
+    server.wait_for_log("Booting worker")
+    orphan = (tmp_path / "orphan").read_text().strip()
+    server.wait_for_log(rf"\[DEBUG\] Reaped a child that is no worker \(pid:{orphan}\)$")
+    assert pid_of_answer(server) == 0
+
+
 def test_more_and_fewer_workers(start: Start) -> None:
     server = start()
     (first,) = server.wait_for_workers(1)
@@ -228,15 +240,33 @@ def test_more_and_fewer_workers(start: Start) -> None:
     assert pid_of_answer(server) == left
 
 
-def test_signals_that_mean_nothing_yet(start: Start) -> None:
+@pytest.mark.parametrize(("daemon", "left"), [(False, 3), (True, 0)])
+def test_winch_is_for_daemons(tmp_path: Path, daemon: bool, left: int) -> None:
+    settings = {"workers": 3, "errorlog": str(tmp_path / "log"), "daemon": daemon}
+    arbiter = Arbiter(GivenApplication("nothing", settings, "test"))
+    arbiter.handle_signal(signal.SIGWINCH)
+    assert arbiter.num_workers == left
+    arbiter.close()
+
+
+def test_the_board_has_room_for_two_generations(tmp_path: Path) -> None:
+    settings = {"workers": 300, "errorlog": str(tmp_path / "log")}
+    arbiter = Arbiter(GivenApplication("nothing", settings, "test"))
+    assert arbiter.num_workers == 300
+    arbiter.num_workers = 100_000
+    assert arbiter.num_workers == 300
+    assert "There is room for 300 workers, not for 100000" in (tmp_path / "log").read_text()
+    arbiter.close()
+
+
+def test_signals_that_end_nobody(start: Start) -> None:
     server = start()
     worker = pid_of_answer(server)
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
         server.signal(number)
         server.wait_for_log(f"Handling signal: {number.name.removeprefix('SIG').lower()}")
         os.kill(worker, number)
-    server.signal(signal.SIGWINCH)
-    os.kill(worker, signal.SIGWINCH)
+    os.kill(worker, signal.SIGHUP)
     assert pid_of_answer(server) == worker
     assert server.stop() == 0
 
@@ -347,8 +377,9 @@ def test_a_worker_keeps_nothing_of_the_arbiter_but_the_listeners(start: Start) -
     files = open_files(worker)
     shared = [name for name in files if name in open_files(server.pid) and not name.startswith("anon_inode:")]
     assert sum(name.startswith("socket:") for name in shared) == 2
-    assert sum(name.startswith("pipe:") for name in shared) == 1  # it hangs up when the arbiter is gone
-    assert len(shared) == 3
+    # one hangs up when the arbiter is gone, into the other the worker tells that there is news on the board
+    assert sum(name.startswith("pipe:") for name in shared) == 2
+    assert len(shared) == 4
     assert files.count("anon_inode:[eventpoll]") == 1  # the loop's own
 
 
@@ -395,79 +426,3 @@ def test_an_address_that_cannot_be_listened_on(start: Start, bind: str) -> None:
     assert server.wait() == 1
     assert "[CRITICAL]" in lines(server)[-1]
     assert "Traceback" not in server.log
-
-
-@pytest.fixture
-def idle(tmp_path: Path) -> Iterator[Arbiter]:
-    """An arbiter that does not run, of two workers with a timeout of 10 s."""
-    settings = {"workers": 2, "timeout": 10, "errorlog": str(tmp_path / "log"), "graceful_timeout": 5}
-    made = Arbiter(GivenApplication("nothing", settings, "test"))
-    yield made
-    made.close()
-
-
-def test_pauses_grow_while_workers_die_young(idle: Arbiter, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(arbiter.time, "monotonic", lambda: now)
-    pauses = []
-    for _ in range(8):
-        idle.back_off()
-        pauses.append(round(idle.fork_at - now, 3))
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    now += 60.0
-    idle.back_off()
-    assert round(idle.fork_at - now, 3) == 0.1
-
-
-def test_a_fork_that_fails_is_tried_again_later(idle: Arbiter, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fork() -> int:
-        # a signal between the fork and the worker's own handlers would be taken for the arbiter's
-        assert {signal.SIGTERM, signal.SIGINT} < signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr(arbiter.os, "fork", fork)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    idle.fork_worker()
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
-    assert not idle.members
-    assert idle.fork_at > 0
-    assert all(idle.board.read(slot).pid == 0 for slot in range(idle.board.count))
-
-
-class FakeBoard:
-    def __init__(self, *slots: Slot) -> None:
-        self.slots = slots
-
-    def read(self, slot: int) -> Slot:
-        return self.slots[slot]
-
-
-@pytest.mark.parametrize(
-    ("state", "turn", "stuck_after"),
-    [
-        (BOOTING, 0, 10),
-        (SERVING, 7, 10),  # inside the application
-        (SERVING, 8, None),  # waiting for requests
-        (LEAVING, 8, 15),
-    ],
-)
-def test_who_is_stuck(idle: Arbiter, state: int, turn: int, stuck_after: float | None) -> None:
-    idle.board = FakeBoard(Slot(1, state, turn, 0, 0, 0))
-    member = Member(1, 0, 100.0)
-    member.seen = (state, turn - 2)
-    assert not idle.is_stuck(member, 1000.0)  # something has changed since it was looked at
-    since = 1000.0
-    if stuck_after is None:
-        assert not idle.is_stuck(member, since + 1e6)
-    else:
-        assert not idle.is_stuck(member, since + stuck_after)
-        assert idle.is_stuck(member, since + stuck_after + 0.5)
-
-
-def test_it_sleeps_without_end_when_there_is_nothing_to_watch(idle: Arbiter) -> None:
-    assert idle.next_deadline() is None
-    idle.members[1] = Member(1, 0, 0.0)
-    assert idle.next_deadline() == pytest.approx(arbiter.LOOK, abs=0.5)
-    idle.settings = Settings([Layer("test", {"timeout": 0})])
-    assert idle.next_deadline() is None
-    idle.members.clear()

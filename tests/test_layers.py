@@ -107,9 +107,10 @@ def test_only_a_worker_imports_the_loop(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_arbiter_forks_in_one_place(path: Path) -> None:
+def test_one_function_forks(path: Path) -> None:
+    """All processes begin in it: the arbiter's workers and templates, and what a template forks."""
     calls = re.findall(r"\bfork\w*\(\)", path.read_text())
-    assert calls.count("fork()") == (1 if path.name == "arbiter.py" else 0)
+    assert calls.count("fork()") == (1 if path.name == "process.py" else 0)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

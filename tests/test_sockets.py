@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import socket
 import stat
 from pathlib import Path
@@ -77,9 +78,14 @@ def test_a_tcp_listener() -> None:
         assert not listener.get_inheritable()
         port = listener.getsockname()[1]
         assert url(listener) == f"http://127.0.0.1:{port}"
-        with socket.create_connection(("127.0.0.1", port)):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            with pytest.raises(BlockingIOError):
+                listener.accept()  # it has said nothing yet
+            client.sendall(b"GET")
+            assert select.select([listener], [], [], 5)[0]
             accepted, _ = listener.accept()
             with accepted:
+                assert accepted.recv(3) == b"GET"
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 

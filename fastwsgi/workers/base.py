@@ -5,31 +5,30 @@ What happens to a request is the loop's matter (fastwsgi._loop), which only a wo
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib
 import os
 import random
 import signal
 import sys
-import threading
 import traceback
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import fastwsgi
 from fastwsgi import __version__
+from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 from fastwsgi.log import wants_access
 
 if TYPE_CHECKING:
     import socket
     from types import FrameType, TracebackType
-    from typing import NoReturn
     from wsgiref.types import WSGIApplication
 
     from fastwsgi._board import Board
     from fastwsgi._loop import Loop
     from fastwsgi.app.base import BaseApplication
+    from fastwsgi.arbiter import Arbiter
     from fastwsgi.log import Logger
     from fastwsgi.settings import Settings
 
@@ -54,75 +53,94 @@ IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__)
 IGNORED = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
 
-class Worker:
-    """One worker. Made in the process it runs in; everything it is given was the arbiter's before the fork.
+class Place(NamedTuple):
+    """A worker's place: its slot on the board, and its lines from and to the arbiter."""
 
-    `watch_fd` hangs up when the arbiter is gone: then the worker leaves too.
+    board: Board
+    slot: int
+    watch_fd: int
+    """Hangs up when the arbiter is gone: then the worker leaves too."""
+    tell_fd: int
+    """A byte written here makes the arbiter look at the board."""
+
+
+class Worker:
+    """One worker. The process that forks it makes it; its own process runs it.
+
+    The public attributes are those that gunicorn's hooks know.
     """
 
     multithread: ClassVar[bool]
 
     def __init__(
         self,
-        settings: Settings,
+        age: int,
+        ppid: int,
+        sockets: list[socket.socket],
         app: BaseApplication,
+        timeout: float,
+        cfg: Settings,
         log: Logger,
-        listeners: list[socket.socket],
-        board: Board,
-        slot: int,
-        watch_fd: int,
+        place: Place,
     ) -> None:
-        self.settings = settings
+        self.age = age
+        """How many workers the server has made, with this one."""
+        self.pid: int | Literal["[booting]"] = "[booting]"
+        self.ppid = ppid
+        self.sockets = sockets
         self.app = app
+        self.timeout = timeout
+        self.cfg = cfg
         self.log = log
-        self.listeners = listeners
-        self.board = board
-        self.slot = slot
-        self.watch_fd = watch_fd
-        self.pid = os.getpid()
-        self.max_requests = settings.max_requests
+        self.place = place
+        self.wsgi: WSGIApplication | None = None
+        self.booted = False
+        self.alive = True
+        self.aborted = False
+        self.max_requests = cfg.max_requests
         if self.max_requests:
-            self.max_requests += random.randint(0, settings.max_requests_jitter)
+            self.max_requests += random.randint(0, cfg.max_requests_jitter)
         self.loop: Loop | None = None
         self.booting = False
-        self.told_to_leave = False
         self.quick = False
-        self.aborted = False
 
-    def run(self) -> int:
+    @property
+    def nr(self) -> int:
+        """Requests answered so far."""
+        return 0 if self.loop is None else self.loop.requests
+
+    def run(self, server: Arbiter) -> int:
         """Boot, serve until told to leave, and return the exit code."""
+        self.pid = os.getpid()
         self.log.info("Booting worker with pid: %s", self.pid)
         try:
-            return self.serve()
+            return self.serve(server)
         finally:
             self.log.info("Worker exiting (pid: %s)", self.pid)
+            server.call_hook("worker_exit", server, self)
 
-    def serve(self) -> int:
+    def serve(self, server: Arbiter) -> int:
         self.booting = True
         try:
             self.take_signals()
-            os.environ.update(self.settings.env)
-            self.loop = self.make_loop(self.app.wsgi())
-        except AppNotFoundError as error:
-            self.booting = False
-            self.log.error("%s", error)
-            return error.exit_code
+            self.cfg.post_fork(server, self)
+            self.wsgi = self.app.wsgi()
+            self.loop = self.make_loop(self.wsgi)
+            self.cfg.post_worker_init(self)
         except BaseException as error:
             self.booting = False
-            if self.told_to_leave:
-                return self.leaving_code()
-            exc_info = (type(error), error, applications_part(error))
-            self.log.error("Exception in worker process", exc_info=exc_info)
-            return EXIT_BOOT
+            return load_failed(self.log, error) if self.alive else self.leaving_code()
         self.booting = False
-        if self.told_to_leave:
+        if not self.alive:
             return self.leaving_code()
+        self.booted = True
 
         signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
+        self.show(SERVING)
         try:
             self.loop.run()
         except SystemExit as error:
-            if not self.told_to_leave:
+            if self.alive:
                 # the application's own wish, logged with the request it came from
                 return error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException:
@@ -130,21 +148,30 @@ class Worker:
             return EXIT_INTERNAL
         finally:
             signal.set_wakeup_fd(-1)
-        if 0 < self.max_requests <= self.loop.requests:
-            self.log.info("Autorestarting worker after current request.")
         return self.leaving_code()
+
+    def show(self, state: int) -> None:
+        """Set the state on the board, and make the arbiter look at it."""
+        self.place.board.set_state(self.place.slot, state)
+        tell(self.place.tell_fd)
+
+    def retire(self) -> None:
+        """Called by the loop after max_requests: serve on until the arbiter has a successor that does."""
+        self.log.info("Autorestarting worker after current request.")
+        if self.alive:
+            self.show(RETIRING)
 
     def make_loop(self, application: WSGIApplication) -> Loop:
         from fastwsgi._loop import Loop
 
-        settings = self.settings
+        settings = self.cfg
         return Loop(
             application,
-            self.listeners,
+            self.sockets,
             self.log,
-            board=self.board,
-            slot=self.slot,
-            watch_fd=self.watch_fd,
+            board=self.place.board,
+            slot=self.place.slot,
+            watch_fd=self.place.watch_fd,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
@@ -154,6 +181,7 @@ class Worker:
             linger=LINGER,
             graceful_timeout=min(settings.graceful_timeout, LONGEST),
             max_requests=self.max_requests,
+            retire=self.retire,
             worker_connections=settings.worker_connections,
             limit_request_line=settings.limit_request_line,
             limit_request_fields=min(settings.limit_request_fields, MOST_REQUEST_FIELDS)
@@ -182,20 +210,29 @@ class Worker:
             signal.signal(signum, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
-        """They were rotated."""
-        self.log.reopen_files()
-
     def leave_gracefully(self, signum: int, frame: FrameType | None) -> None:
         """Take nothing new, finish what is there."""
         self.leave(graceful=True)
 
     def leave_quickly(self, signum: int, frame: FrameType | None) -> None:
         self.quick = True
+        try:
+            self.cfg.worker_int(self)
+        except Exception:
+            self.log.exception("Exception in the hook worker_int")
         self.leave(graceful=False)
 
+    def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
+        try:
+            self.log.reopen_files()
+        except OSError as error:
+            self.log.error("Can't reopen a log: %s", error)
+
     def leave(self, *, graceful: bool) -> None:
-        self.told_to_leave = True
+        self.alive = False
+        if self.booted:
+            # the loop will say so as well, when it comes to it
+            self.show(LEAVING)
         if self.loop is not None:
             self.loop.stop(graceful)
         elif self.booting:
@@ -207,17 +244,37 @@ class Worker:
 
         The application sees SystemExit, so that its `finally` blocks run.
         """
-        self.told_to_leave = self.quick = self.aborted = True
-        stack = traceback.extract_stack(frame)
-        ours = [depth for depth, entry in enumerate(stack) if entry.filename.startswith(PACKAGE)]
-        where = "".join(traceback.format_list(stack[max(ours, default=-1) + 1 :] or stack)).rstrip()
-        self.log.error("Worker (pid:%s) is stuck here, most recent call last:\n%s", self.pid, where)
+        self.alive = False
+        self.quick = self.aborted = True
+        say_where_it_is_stuck(self.log, frame)
         if self.loop is not None:
             self.loop.stop(False)
         raise SystemExit(EXIT_ABORTED)
 
     def leaving_code(self) -> int:
         return EXIT_ABORTED if self.aborted else 0
+
+
+def tell(fd: int) -> None:
+    """Make the arbiter look at the board. A full pipe means that it is about to."""
+    with contextlib.suppress(OSError):
+        os.write(fd, b".")
+
+
+def load_failed(log: Logger, error: BaseException) -> int:
+    """Log why the application could not be loaded, and return the exit code that says so."""
+    if isinstance(error, AppNotFoundError):
+        log.error("%s", error)
+        return error.exit_code
+    log.error("Exception in worker process", exc_info=(type(error), error, applications_part(error)))
+    return EXIT_BOOT
+
+
+def say_where_it_is_stuck(log: Logger, frame: FrameType | None) -> None:
+    stack = traceback.extract_stack(frame)
+    ours = [depth for depth, entry in enumerate(stack) if entry.filename.startswith(PACKAGE)]
+    where = "".join(traceback.format_list(stack[max(ours, default=-1) + 1 :] or stack)).rstrip()
+    log.error("Worker (pid:%s) is stuck here, most recent call last:\n%s", os.getpid(), where)
 
 
 def applications_part(error: BaseException) -> TracebackType | None:
@@ -227,27 +284,3 @@ def applications_part(error: BaseException) -> TracebackType | None:
         rest = rest.tb_next
     # a module that cannot be compiled has no frame of its own: the error itself says where
     return rest if rest is not None or isinstance(error, SyntaxError) else error.__traceback__
-
-
-def end_process(code: int, *, quick: bool) -> NoReturn:
-    """End this process as the interpreter does, without going back up the stack it was forked from.
-
-    That stack is the arbiter's, and under `fastwsgi.run()` a program's: its `finally` blocks are not ours.
-    Threads of the application are waited for (unless `quick`), then what it gave to atexit is called.
-    """
-    try:
-        if not quick:
-            threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        flush_standard_streams()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code & 0xFF)
-
-
-def flush_standard_streams() -> None:
-    """Write what their buffers hold, if they can still be written to."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.flush()
