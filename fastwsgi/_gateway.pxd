@@ -32,6 +32,8 @@ cdef class Gateway:
     cdef int serve(self, fw_conn *conn) except -1
     cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
+    cdef object response(self, const fw_conn *conn, status, headers)
+    cdef int access(self, response, dict environ, uint64_t duration_ns) except -1
     cdef int after(self, Exchange exchange, dict environ) except -1
 
 cdef class Exchange:

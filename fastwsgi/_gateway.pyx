@@ -24,7 +24,9 @@ from fastwsgi.c_server cimport *
 import io
 import os
 import stat
+from datetime import timedelta
 
+from fastwsgi.access_format import CLIENT_GONE
 from fastwsgi.message import Request, Response
 
 cdef extern from "Python.h":
@@ -223,7 +225,7 @@ cdef class Exchange:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
         cdef fw_conn *own = self.conn if fw_conn_waits(self.conn) else NULL
         cdef fw_conn *others = fw_loop_waiting(self.gateway.loop)
-        if own is not NULL or others is not NULL:
+        if own is not NULL or others is not NULL or fw_loop_lines_wait(self.gateway.loop):
             fw_monitor_offer(self.gateway.monitor, own, others)
         fw_abort_lend(self.gateway.on_abort, self.conn)
 
@@ -461,7 +463,7 @@ cdef class Gateway:
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
             conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
             exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
-        if self.access_log:
+        if self.access_log and environ is not None:
             self.log_access(exchange, environ, fw_clock_ns() - began)
         if self.hooked:
             self.after(exchange, environ)
@@ -487,17 +489,9 @@ cdef class Gateway:
     cdef int after(self, Exchange exchange, dict environ) except -1:
         """Call post_request, whatever has happened before."""
         cdef fw_conn *conn = exchange.conn
-        cdef fw_resp *resp = &conn.resp
         if self.post_request is None or exchange.request is None: # no memory even for an environ
             return 0
-        response = Response(
-            exchange.status,
-            exchange.headers if exchange.headers is not None else [],
-            sent=resp.sent,
-            length=resp.length if resp.has_length else None,
-            headers_sent=resp.stage >= FW_RESP_BODY,
-            closes=not resp.keep_alive,
-        )
+        response = self.response(conn, exchange.status, exchange.headers)
         exchange.reclaim()
         exchange.offer() # what post_request does, perhaps slowly, is no client's concern
         try:
@@ -545,8 +539,34 @@ cdef class Gateway:
         )
 
     def log_access(self, Exchange exchange, environ, uint64_t duration_ns):
-        if environ is not None:
-            self.log.access(
-                environ, exchange.status or "500 Internal Server Error", exchange.conn.resp.sent,
-                exchange.headers or [], duration_ns,
-            )
+        """The access line of a format or a logger that only Python can serve; the others are the core's."""
+        cdef fw_conn *conn = exchange.conn
+        status = exchange.status or "500 Internal Server Error"
+        if conn.error == FW_E_PEER_RESET or conn.error == FW_E_WRITE_TIMEOUT:
+            status = CLIENT_GONE
+        self.access(self.response(conn, status, exchange.headers), environ, duration_ns)
+
+    cdef object response(self, const fw_conn *conn, status, headers):
+        """As hooks and loggers see it."""
+        return Response(
+            status,
+            headers if headers is not None else [],
+            sent=conn.resp.sent,
+            length=conn.resp.length if conn.resp.has_length else None,
+            headers_sent=conn.resp.stage >= FW_RESP_BODY,
+            closes=not conn.resp.keep_alive,
+        )
+
+    def refused(self, str status, dict environ):
+        """The access line of a request that the application did not see."""
+        self.access(
+            Response(status, [], sent=0, length=None, headers_sent=True, closes=True), environ, 0
+        )
+
+    cdef int access(self, response, dict environ, uint64_t duration_ns) except -1:
+        took = timedelta(microseconds=duration_ns // 1000)
+        try:
+            self.log.access(response, Request(environ), environ, took)
+        except Exception:
+            self.log.exception("Exception in the access log")
+        return 0

@@ -236,7 +236,9 @@ class Arbiter:
         for fd in (self.wake_fd, self.signal_fd, self.news_fd, self.tell_fd, self.watch_fd, self.life_fd):
             os.close(fd)
         self.pool.stacks.close()
-        self.log.close()
+        close = getattr(self.log, "close", None)
+        if close is not None:  # a logger of the user's own may have only gunicorn's methods
+            close()
 
     # listeners
 

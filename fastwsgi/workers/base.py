@@ -10,11 +10,13 @@ import logging
 import os
 import random
 import signal
+import sys
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from fastwsgi import __version__, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.log import wants_access
 from fastwsgi.settings.hooks import nothing
 from fastwsgi.sockets import start_listening
 from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
@@ -117,7 +119,6 @@ class Worker:
         try:
             return self.serve(server)
         finally:
-            self.log.flush()
             self.log.info("Worker exiting (pid: %s)", self.pid)
             server.call_hook("worker_exit", server, self)
 
@@ -194,8 +195,11 @@ class Worker:
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
             server_software=f"fastwsgi/{__version__}",
-            errors=self.log.errors,
-            access_log=self.log.access_enabled,
+            # a logger of the user's own may be anything that has gunicorn's methods
+            errors=getattr(self.log, "errors", sys.stderr),
+            access_log=wants_access(self.log),
+            access_format=settings.access_log_format,
+            access_fd=getattr(self.log, "access_fd", -1),
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
             worker=self,
