@@ -22,7 +22,8 @@ struct fw_span {
 #define FW_SPAN_MAX ((size_t)UINT32_MAX)
 
 /* Every allocation of the core goes through these two names, so that a test build can fail the
- * n-th one (-DFW_REALLOC=... -DFW_FREE=...). Only fw_buf, fw_loop and fw_board allocate.    */
+ * n-th one (-DFW_REALLOC=... -DFW_FREE=...). Only fw_buf, fw_sink, fw_access, fw_loop and
+ * fw_board allocate.                                                                       */
 #ifndef FW_REALLOC
 #define FW_REALLOC realloc
 #define FW_FREE    free

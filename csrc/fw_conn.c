@@ -25,6 +25,11 @@
 #define READS_MOST 8
 /* A client that keeps sending is lingered for at most so many times linger_ms. */
 #define LINGER_ROUNDS 5
+/* So much of a request line that was refused is logged. */
+#define LOGGED_LINE ((size_t)2048)
+/* After a call of the application this long it is worth a system call to ask whether the client still waits.
+ */
+#define LONG_CALL_NS 10000000u
 
 void fw_conn_open(struct fw_conn *conn, struct fw_conn_env *env, int fd)
 {
@@ -35,6 +40,95 @@ void fw_conn_open(struct fw_conn *conn, struct fw_conn_env *env, int fd)
         .body_fd = -1,
         .file_fd = -1,
     };
+}
+
+/* --- the access log --- */
+
+/* The first line of what has come, without empty lines before it; it may not be whole. */
+static struct fw_span first_line(const struct fw_conn *conn, size_t most)
+{
+    size_t live = fw_buf_live(&conn->in), off = 0;
+    const char *base = live > 0 ? fw_conn_request(conn) : "";
+    while (off < live && (base[off] == '\r' || base[off] == '\n'))
+        off++;
+    size_t end = off;
+    while (end < live && end - off < most && base[end] != '\r' && base[end] != '\n')
+        end++;
+    return fw_span_of(off, end - off);
+}
+
+static void note_line(struct fw_conn *conn, unsigned status, uint64_t sent, uint64_t now_ns)
+{
+    struct fw_access_entry entry = {
+        .addr = conn->addr,
+        .addr_len = conn->addr_len,
+        .status = status,
+        .sent = sent,
+        .took_ns = now_ns > conn->began_ns ? now_ns - conn->began_ns : 0,
+    };
+    const char *base = fw_buf_live(&conn->in) > 0 ? fw_conn_request(conn) : "";
+    if (conn->head_len > 0)
+        fw_access_of_head(&entry, base, &conn->parser.head);
+    else
+        fw_access_of_line(&entry, base, first_line(conn, LOGGED_LINE));
+    fw_access_note(conn->env->access, &entry);
+    conn->owes_line = false;
+}
+
+/* Bytes of the body that have left. */
+static uint64_t body_sent(const struct fw_conn *conn)
+{
+    uint64_t waits = conn->file_left + fw_buf_live(&conn->out);
+    return conn->resp.sent > waits ? conn->resp.sent - waits : 0;
+}
+
+/* The answer is not the application's whole one: it failed in the middle, the client has gone, or `error` has
+ * a status of its own, with which the client was told.                                               */
+static void note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns)
+{
+    unsigned status = conn->resp.status != 0 ? conn->resp.status : 500;
+    uint64_t sent = body_sent(conn);
+    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT) {
+        status = FW_ACCESS_GONE;
+    } else if (error != FW_OK && fw_error_status(error) != 0) {
+        status = (unsigned)fw_error_status(error);
+        if (conn->resp.stage < FW_RESP_BODY)
+            sent = fw_resp_refusal_len(error);
+    }
+    note_line(conn, status, sent, now_ns);
+}
+
+void fw_conn_note_unsent(struct fw_conn *conn)
+{
+    if (conn->owes_line)
+        note_end(conn, (enum fw_error)conn->error, fw_clock_ns());
+}
+
+/* Has the client closed or reset the connection? It may only have said that it sends no more, but hardly any
+ * does while it waits for an answer.                                                             */
+static bool has_left(const struct fw_conn *conn)
+{
+    char byte;
+    ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+static bool is_sent_slowly(const struct fw_conn *conn)
+{
+    return conn->blocked || conn->file_fd >= 0 || fw_buf_live(&conn->out) > COALESCE_MOST;
+}
+
+/* The application's part is done. Afterwards the line is there, or waits for the client to take the rest. */
+static void note_answer(struct fw_conn *conn)
+{
+    uint64_t now_ns = fw_clock_ns();
+    conn->env->answered_ns = now_ns;
+    if (conn->error != FW_OK)
+        note_end(conn, (enum fw_error)conn->error, now_ns);
+    else if (now_ns - conn->began_ns > LONG_CALL_NS && has_left(conn))
+        note_end(conn, FW_E_PEER_CLOSED, now_ns);
+    else if (!is_sent_slowly(conn))
+        note_line(conn, conn->resp.status, conn->resp.sent, now_ns);
 }
 
 static void drop_fd(int *fd)
@@ -65,8 +159,8 @@ static void drop_request(struct fw_conn *conn)
  */
 static bool is_torn(const struct fw_conn *conn)
 {
-    if (conn->resp.framing != FW_RESP_TO_CLOSE)
-        return false;
+    if (conn->resp.framing != FW_RESP_TO_CLOSE || conn->error == FW_E_APP_TIMEOUT)
+        return false; /* after the latter, what the client has is whole: fw_abort.h */
     return conn->state == FW_CONN_APP ||
            (conn->state == FW_CONN_SENDING &&
             (conn->error != FW_OK || fw_buf_live(&conn->out) > 0 || conn->file_fd >= 0));
@@ -74,6 +168,7 @@ static bool is_torn(const struct fw_conn *conn)
 
 void fw_conn_close(struct fw_conn *conn)
 {
+    fw_conn_note_unsent(conn);
     conn->reset |= is_torn(conn);
     conn->used_len = (uint32_t)fw_buf_live(&conn->in);
     drop_request(conn);
@@ -223,21 +318,21 @@ static void note_refusal(struct fw_conn *conn)
         return;
     }
     struct fw_refusal *refusal = &refusals->each[refusals->count++];
-    size_t live = fw_buf_live(&conn->in), len = 0;
-    const char *line = live > 0 ? fw_conn_request(conn) : "";
-    while (live > 0 && (*line == '\r' || *line == '\n')) {
-        line++;
-        live--;
-    }
-    while (len < live && len < FW_REFUSAL_LINE && line[len] != '\r' && line[len] != '\n')
-        len++;
+    struct fw_span line = first_line(conn, FW_REFUSAL_LINE);
     refusal->error = conn->error;
     refusal->addr_len = conn->addr_len;
     refusal->port = conn->port;
-    refusal->line_len = (uint16_t)len;
+    refusal->line_len = (uint16_t)line.len;
     memcpy(refusal->addr, conn->addr, conn->addr_len);
-    if (len > 0)
-        memcpy(refusal->line, line, len);
+    if (line.len > 0)
+        memcpy(refusal->line, fw_conn_request(conn) + line.off, line.len);
+}
+
+/* The client went away in the middle of its request. */
+static void note_gone(struct fw_conn *conn)
+{
+    if (conn->env->access != NULL && conn->state != FW_CONN_IDLE)
+        note_line(conn, FW_ACCESS_GONE, 0, conn->env->clock.now_ms * 1000000u);
 }
 
 void fw_conn_refuse(struct fw_conn *conn, enum fw_error error)
@@ -248,9 +343,15 @@ void fw_conn_refuse(struct fw_conn *conn, enum fw_error error)
         note_refusal(conn);
     fw_resp_discard(&conn->resp, &conn->out);
     bool to_head = conn->parser.state > FW_PARSER_HEAD && conn->parser.head.method_id == FW_M_HEAD;
+    enum fw_error unsaid = FW_OK;
     if (fw_error_status(error) != 0)
-        (void)fw_resp_refuse(&conn->out, &env->blocks, &env->clock, env->server, env->server_len, error,
-                             !to_head);
+        unsaid = fw_resp_refuse(&conn->out, &env->blocks, &env->clock, env->server, env->server_len, error,
+                                !to_head);
+    if (env->access != NULL && fw_error_status(error) != 0) {
+        uint64_t sent = to_head || unsaid != FW_OK ? 0 : fw_resp_refusal_len(error);
+        uint64_t now_ns = conn->state == FW_CONN_APP ? fw_clock_ns() : env->clock.now_ms * 1000000u;
+        note_line(conn, (unsigned)fw_error_status(error), sent, now_ns);
+    }
     conn->resp.keep_alive = false;
     conn->error = FW_OK;   /* what waits is still to be sent */
     conn->readable = true; /* more of the refused request may come: SENDING ends in LINGER */
@@ -344,6 +445,7 @@ static void consume(struct fw_conn *conn)
         }
         fw_parser_reset(parser, fields, env->limits.fields);
         conn->state = FW_CONN_HEAD;
+        conn->began_ns = env->clock.now_ms * 1000000u;
     }
     for (;;) {
         size_t used;
@@ -493,11 +595,14 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
                 if (conn->state != FW_CONN_IDLE) {
                     conn->error = FW_E_PEER_CLOSED;
                     note_refusal(conn);
+                    note_gone(conn);
                 }
                 return FW_NEED_CLOSE;
             case FILL_LOST:
-                if (conn->error != FW_E_NO_MEMORY || conn->state == FW_CONN_IDLE)
+                if (conn->error != FW_E_NO_MEMORY || conn->state == FW_CONN_IDLE) {
+                    note_gone(conn);
                     return FW_NEED_CLOSE;
+                }
                 fw_conn_refuse(conn, FW_E_NO_MEMORY);
                 break;
             }
@@ -507,6 +612,10 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
         case FW_CONN_SENDING:
             if (!flush(conn))
                 return conn->error != FW_OK ? FW_NEED_CLOSE : FW_NEED_WRITE;
+            if (conn->owes_line) {
+                note_line(conn, conn->resp.status, conn->resp.sent, fw_clock_ns());
+                drop_request(conn);
+            }
             if (conn->resp.keep_alive) {
                 conn->state = FW_CONN_IDLE;
                 break;
@@ -571,6 +680,7 @@ void fw_conn_serve(struct fw_conn *conn)
     const struct fw_conn_env *env = conn->env;
     conn->state = FW_CONN_APP;
     conn->used = true;
+    conn->owes_line = env->access != NULL;
     bool keep = parser->framing.keep_alive && env->timeouts.keepalive_ms > 0 && !env->closing;
     fw_resp_reset(&conn->resp, parser->head.minor, parser->head.method_id == FW_M_HEAD, keep);
 }
@@ -673,8 +783,14 @@ enum fw_error fw_conn_sendfile(struct fw_conn *conn, int fd, off_t off, uint64_t
 void fw_conn_answered(struct fw_conn *conn)
 {
     assert(conn->state == FW_CONN_APP);
-    drop_request(conn);
+    if (conn->owes_line)
+        note_answer(conn);
     conn->state = FW_CONN_SENDING;
+    if (conn->owes_line) {
+        drop_fd(&conn->body_fd);
+        return;
+    }
+    drop_request(conn);
     bool next_is_here = fw_buf_live(&conn->in) > 0;
     if (conn->resp.keep_alive && next_is_here && !conn->blocked && conn->file_fd < 0 &&
         conn->error == FW_OK && fw_buf_live(&conn->out) < COALESCE_MOST) {
@@ -686,6 +802,8 @@ void fw_conn_answered(struct fw_conn *conn)
 
 void fw_conn_cut(struct fw_conn *conn, enum fw_error error)
 {
+    if (conn->owes_line)
+        note_end(conn, error == FW_E_APP_FAILED ? (enum fw_error)conn->error : error, fw_clock_ns());
     if (conn->resp.framing == FW_RESP_TO_CLOSE)
         conn->reset = true; /* an orderly close would look like the end of the body */
     fw_resp_discard(&conn->resp, &conn->out);

@@ -26,6 +26,7 @@
 #ifndef FW_CONN_H
 #define FW_CONN_H
 
+#include "fw_access.h"
 #include "fw_parser.h"
 #include "fw_resp.h"
 #include <stdatomic.h>
@@ -49,8 +50,8 @@ struct fw_timeouts {
     uint32_t linger_ms;
 };
 
-/* Text of an address: 45 characters of IPv6, or "" for a unix socket. */
-#define FW_CONN_ADDR_MAX 46
+/* Text of an address: 45 characters of IPv6, or "" for a unix socket. Whole words: the board takes it so. */
+#define FW_CONN_ADDR_MAX 48
 
 /* A request that was answered or dropped without the application, kept for the log. */
 #define FW_REFUSAL_LINE 240
@@ -84,6 +85,8 @@ struct fw_conn_env {
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
     struct fw_refusals refusals;
+    struct fw_access *access; /* NULL: no access log, or Python makes its lines */
+    uint64_t answered_ns; /* when the last answer was whole, by the access log's clock; 0: not looked at */
     _Atomic bool closing; /* the worker leaves: no connection is to be used again */
 };
 
@@ -123,6 +126,10 @@ struct fw_conn {
     uint32_t head_len; /* where the head ends, and a body in memory begins, from in.off */
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
+    /* access log: a request that was served has its line when its answer is whole. One whose answer the
+     * socket does not take keeps its head until it does: only then is it known how it ends. */
+    bool owes_line;
+    uint64_t began_ns; /* of the monotonic clock */
     /* response */
     struct fw_resp resp;
     int file_fd; /* a file to be sent behind `out`, our own descriptor; -1: none */
@@ -147,6 +154,9 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn);
 
 /* Time is over for what it waits for: refuse or end it. Then fw_conn_step() says what is next. */
 void fw_conn_expire(struct fw_conn *conn);
+
+/* It will not be stepped again: a request whose answer is not all sent has its access line now. */
+void fw_conn_note_unsent(struct fw_conn *conn);
 
 /* Release socket, memory and files. */
 void fw_conn_close(struct fw_conn *conn);

@@ -24,6 +24,8 @@
 #define REST_MS 200
 /* A longer time between two turns is not counted against the connections that the first one left waiting. */
 #define AWAY_MS 50
+/* Access lines that whoever reads them does not take at once are tried again after so long. */
+#define LINES_AGAIN_MS 250
 /* Free blocks and field arrays that are kept for the next requests. */
 #define KEEP_BLOCKS 256
 
@@ -405,6 +407,12 @@ bool fw_loop_done(const struct fw_loop *loop)
 
 /* --- the turn --- */
 
+static void write_lines(struct fw_loop *loop)
+{
+    if (fw_loop_lines_wait(loop))
+        fw_sink_flush(&loop->env.access->sink, 0);
+}
+
 /* `serving`: what is ready will be served after this wait, and the listeners are minded. */
 static int wait_ms(const struct fw_loop *loop, bool serving)
 {
@@ -420,6 +428,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
         soonest = loop->leave_end_ms;
     if (serving && loop->listen_again_ms != 0 && loop->listen_again_ms < soonest)
         soonest = loop->listen_again_ms;
+    if (fw_loop_lines_wait(loop) && now + LINES_AGAIN_MS < soonest)
+        soonest = now + LINES_AGAIN_MS;
     if (soonest == UINT64_MAX)
         return -1;
     if (soonest <= now)
@@ -545,16 +555,33 @@ void fw_loop_step(struct fw_loop *loop)
     wait_for_events(loop, true);
     go_on(loop);
     expire(loop);
+    loop->given_ns = 0;
     loop->budget = TAKES_MOST;
 }
 
-void fw_loop_send(struct fw_loop *loop)
+static void send_given(struct fw_loop *loop)
 {
     struct fw_conn *conn;
     while ((conn = loop->queues[FW_QUEUE_GIVEN].first) != NULL) {
         queue_remove(loop, conn);
         settle(loop, conn);
     }
+}
+
+void fw_loop_send(struct fw_loop *loop)
+{
+    send_given(loop);
+    write_lines(loop);
+}
+
+/* Tell on the board which request is taken to the application. */
+static void show(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    static const char version[] = " HTTP/1.1";
+    const struct fw_head *head = &conn->parser.head;
+    const char *line = fw_conn_request(conn) + head->method.off;
+    size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
+    fw_slot_enter(loop->config.slot, loop->given_ns, line, len, conn->addr, conn->addr_len);
 }
 
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
@@ -568,18 +595,23 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
         do
             see_to_event(loop);
         while (loop->event < loop->event_count);
-        loop->given_ns = fw_clock_ns();
+        loop->given_ns = 0;
     }
-    if (ready->first == NULL)
+    if (ready->first == NULL) {
         fw_loop_send(loop);
+        loop->given_ns = 0; /* sending is no part of the time of a pipelined request behind it */
+    }
     struct fw_conn *conn = ready->first;
     if (conn == NULL)
         return NULL;
+    if (loop->given_ns == 0)
+        loop->given_ns = fw_clock_ns();
     loop->budget--;
     queue_remove(loop, conn);
     fw_conn_serve(conn);
+    conn->began_ns = loop->given_ns;
     if (loop->config.slot != NULL)
-        fw_slot_enter(loop->config.slot);
+        show(loop, conn);
     return conn;
 }
 
@@ -594,7 +626,8 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     if (FW_UNLIKELY(loop->requests == loop->config.max_requests))
         fw_loop_stop(loop, FW_STOP_RECYCLE);
     uint64_t before = loop->given_ns;
-    loop->given_ns = fw_clock_ns();
+    loop->given_ns = loop->env.answered_ns != 0 ? loop->env.answered_ns : fw_clock_ns();
+    loop->env.answered_ns = 0;
     if (loop->queues[FW_QUEUE_GIVEN].count == 0)
         loop->hold_ns = loop->given_ns;
     loop->quick = loop->given_ns - before < QUICK_NS && loop->given_ns - loop->hold_ns < HOLD_NS &&
@@ -605,8 +638,10 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
         return;
     }
     if (!loop->quick)
-        fw_loop_send(loop);
+        send_given(loop);
     settle(loop, conn);
+    if (!loop->quick)
+        write_lines(loop);
 }
 
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
@@ -638,10 +673,8 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         see_to_event(loop);
     go_on(loop);
     expire(loop);
-    if (loop->config.slot != NULL) { /* waiting for a client is not being stuck */
-        fw_slot_leave(loop->config.slot);
-        fw_slot_enter(loop->config.slot);
-    }
+    if (loop->config.slot != NULL)
+        fw_slot_go_on(loop->config.slot);
     return true;
 }
 
@@ -658,6 +691,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
+    loop->env.access = config->access;
     loop->env.server_len = strlen(config->server);
     loop->queues[FW_QUEUE_HEAD].length_ms = config->timeouts.head_ms;
     loop->queues[FW_QUEUE_BODY].length_ms = config->timeouts.body_ms;
@@ -689,9 +723,17 @@ bool fw_loop_watch(struct fw_loop *loop, int fd)
     return fw_poll_add(loop->poll, fd, FW_POLL_READ, &loop->watch) == 0;
 }
 
+void fw_loop_end(struct fw_loop *loop)
+{
+    send_given(loop); /* what is whole goes out, however sudden the end */
+    for (struct fw_conn *conn = loop->queues[FW_QUEUE_WRITE].first; conn != NULL; conn = conn->next)
+        fw_conn_note_unsent(conn);
+    write_lines(loop);
+}
+
 void fw_loop_drop(struct fw_loop *loop)
 {
-    fw_loop_send(loop); /* what is whole goes out, however sudden the end */
+    fw_loop_end(loop);
     struct slab *slab = loop->slabs;
     while (slab != NULL) {
         struct slab *next = slab->next;
@@ -701,6 +743,7 @@ void fw_loop_drop(struct fw_loop *loop)
         FW_FREE(slab);
         slab = next;
     }
+    write_lines(loop);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

@@ -66,13 +66,14 @@ struct fw_loop_config {
     struct fw_timeouts timeouts;
     size_t body_memory;
     size_t queue_mark;
-    uint32_t connections;  /* at most so many at once; over it the listeners rest */
-    uint32_t grace_ms;     /* how long leaving may take */
-    uint64_t max_requests; /* recycle after so many; 0: never */
-    bool own_listeners;    /* nobody else accepts from those that are not local */
-    const char *tmpdir;    /* both strings must outlive the loop */
-    const char *server;    /* "Server: name\r\n" */
-    struct fw_slot *slot;  /* of the board; may be NULL */
+    uint32_t connections;     /* at most so many at once; over it the listeners rest */
+    uint32_t grace_ms;        /* how long leaving may take */
+    uint64_t max_requests;    /* recycle after so many; 0: never */
+    bool own_listeners;       /* nobody else accepts from those that are not local */
+    const char *tmpdir;       /* both strings must outlive the loop */
+    const char *server;       /* "Server: name\r\n" */
+    struct fw_slot *slot;     /* of the board; may be NULL */
+    struct fw_access *access; /* the caller's; NULL: no lines are made here. Written when answers are sent */
 
     /* Leaving: how long who is idle may still send a request, which may be on its way. */
     uint32_t leave_idle_ms;
@@ -87,7 +88,7 @@ struct fw_loop {
         events[FW_POLL_BATCH]; /* of this turn; those from `event` on are still to be seen to */
     int event, event_count;
     uint32_t budget;   /* requests that this turn may still take */
-    uint64_t given_ns; /* when the last answer was given, or the turn began */
+    uint64_t given_ns; /* when the last answer was given; 0: the next request's time begins anew */
     uint64_t hold_ns;  /* when the first of those that wait to be sent was given */
     bool quick;        /* calls of the application are: an answer may wait for the others of its turn */
     int wake_read, wake_write; /* a byte written to the second ends the wait */
@@ -112,6 +113,8 @@ struct fw_loop {
 
 /* False with errno: no memory or no descriptor; nothing is left behind. */
 bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config);
+/* The last turn is over: send and write what can be, and note requests whose answer is not all sent. */
+void fw_loop_end(struct fw_loop *loop);
 /* Closes every connection; listeners stay open (they are the caller's). */
 void fw_loop_drop(struct fw_loop *loop);
 
@@ -135,7 +138,13 @@ static inline struct fw_conn *fw_loop_waiting(const struct fw_loop *loop)
     return loop->queues[FW_QUEUE_GIVEN].first;
 }
 
-/* Send those answers. fw_loop_take() does, before it returns NULL. */
+/* Are there access lines that are not written yet? */
+static inline bool fw_loop_lines_wait(const struct fw_loop *loop)
+{
+    return loop->env.access != NULL && fw_sink_live(&loop->env.access->sink) > 0;
+}
+
+/* Send those answers, and write the access lines. fw_loop_take() does, before it returns NULL. */
 void fw_loop_send(struct fw_loop *loop);
 
 /* The client of `conn` (state APP) takes its answer slower than it is made. Waits one turn for room, within

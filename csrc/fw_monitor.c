@@ -44,6 +44,8 @@ static void send_for_them(struct fw_monitor *monitor)
     for (struct fw_conn *conn = monitor->chain; conn != NULL; conn = conn->next)
         (void)fw_conn_push(conn);
     monitor->chain = NULL; /* what their sockets did not take is the loop's matter */
+    if (monitor->sink != NULL)
+        fw_sink_flush(monitor->sink, 0);
     struct fw_conn *conn = monitor->conn;
     bool more = false;
     if (conn != NULL) {

@@ -33,6 +33,7 @@ struct fw_monitor {
     _Atomic bool ending;
     struct fw_conn *conn;  /* that is being served and has output; may be NULL */
     struct fw_conn *chain; /* that are answered and wait to be sent, linked by `next`; may be NULL */
+    struct fw_sink *sink;  /* access lines of answers, offered with every offer; the caller's, may be NULL */
     bool started;
     pid_t pid; /* of the process that has the thread: a fork does not take it along */
     pthread_t thread;

@@ -276,6 +276,12 @@ enum fw_error fw_resp_finish(struct fw_resp *resp, struct fw_buf *out, struct fw
     return FW_OK;
 }
 
+/* "400 Bad Request: why\n" */
+size_t fw_resp_refusal_len(enum fw_error error)
+{
+    return 4 + strlen(fw_error_reason(fw_error_status(error))) + 2 + strlen(fw_error_text(error)) + 1;
+}
+
 enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const struct fw_clock *clock,
                              const char *server, size_t server_len, enum fw_error error, bool body)
 {
@@ -291,8 +297,7 @@ enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const str
 
     struct fw_resp resp;
     fw_resp_reset(&resp, 1, !body, false);
-    /* "400 Bad Request: why\n" */
-    size_t start = fw_buf_live(out), body_len = line_len + 2 + text_len + 1;
+    size_t start = fw_buf_live(out), body_len = fw_resp_refusal_len(error);
     char digits[20];
     size_t digits_len = decimal(body_len, digits);
     enum fw_error failed = fw_resp_status(&resp, out, pool, line, line_len);
@@ -300,6 +305,7 @@ enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const str
         failed = fw_resp_field(&resp, out, pool, "Content-Type", 12, "text/plain; charset=utf-8", 25);
     if (failed == FW_OK)
         failed = fw_resp_field(&resp, out, pool, "Content-Length", 14, digits, digits_len);
+    resp.has_date |= clock == NULL;
     if (failed == FW_OK)
         failed = fw_resp_end_head(&resp, out, pool, clock, server, server_len, -1);
     if (failed == FW_OK && body) {

@@ -2,10 +2,12 @@
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol, TextIO
+from datetime import timedelta
+from typing import Any, Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
 from fastwsgi._board import Board
+from fastwsgi.message import Request, Response
 
 BODY_MEMORY: int
 """Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
@@ -20,21 +22,10 @@ class Log(Protocol):
     def warning(self, msg: str, *args: object) -> None: ...
     def debug(self, msg: str, *args: object) -> None: ...
     def access(
-        self,
-        environ: dict[str, object],
-        status: str,
-        sent: int,
-        headers: list[tuple[str, str]],
-        duration_ns: int,
+        self, resp: Response, req: Request, environ: dict[str, object], request_time: timedelta
     ) -> None:
-        """A request was answered: `sent` bytes of body were let through. Only with access_log."""
-
-    def refused(self, remote_addr: str, status: int, reason: str, request_line: str) -> None:
-        """A request was refused or given up before the application was called. `status` is 0 where the
-        connection was closed without an answer; `request_line` is what the client sent, raw as latin-1."""
-
-    def flush(self) -> None:
-        """The loop is about to wait: write what was kept for writing together. Only with access_log."""
+        """A request was answered, refused or given up. Only with access_log, and where the core cannot write
+        the line."""
 
 class Loop:
     """Serves a WSGI application on listening sockets, in one thread.
@@ -43,10 +34,16 @@ class Loop:
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
     is used twice. `leave_idle`: how long connections that wait for a request may go on doing so when the loop
     is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. `script_name` is the path that the application is mounted below. After max_requests
-    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
-    With `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
-    closed to new connections.
+    loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
+    `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
+    else by log.access(). `script_name` is the path that the application is mounted below. After max_requests
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
+    nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
+    connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
+    application is called, post_request when the response is made, whatever it is.
+
+    While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
+    the handler that was there is called: csrc/fw_abort.h.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -77,14 +74,23 @@ class Loop:
         server_software: str = "fastwsgi",
         errors: TextIO | None = None,
         access_log: bool = False,
+        access_format: str | None = None,
+        access_fd: int = -1,
         watch_fd: int = -1,
         own_listeners: bool = False,
         script_name: str = "",
+        worker: object = None,
+        pre_request: Callable[[Any, Request], object] | None = None,
+        post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
         retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:
         """Requests answered so far."""
+
+    @property
+    def nr(self) -> int:
+        """Requests begun so far: calls of the application."""
 
     @property
     def wakeup_fd(self) -> int:

@@ -17,13 +17,18 @@ from fastwsgi.c_server cimport *
 import os
 import socket
 import tempfile
+import time
 
 from fastwsgi._gateway import FileWrapper
+from fastwsgi.access_format import CLIENT_GONE, REQUEST_LINE
 
 # A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
 BODY_MEMORY = 256 * 1024
 # More unsent output of one connection than this, and the application waits for its client.
 QUEUE_MARK = 1024 * 1024
+
+# Seconds between two messages about access lines that cannot be written.
+LOST_PAUSE = 60
 
 
 cdef uint32_t milliseconds(str name, seconds) except? 0xFFFFFFFF:
@@ -37,10 +42,14 @@ cdef class Loop:
 
     cdef fw_loop loop
     cdef fw_monitor monitor
+    cdef fw_abort on_abort
+    cdef fw_access access
     cdef fw_slot *slot
     cdef Gateway gateway
     cdef bint made
-    cdef bint access_log
+    cdef bint writes_lines
+    cdef uint64_t lost_lines
+    cdef object lost_at
     cdef uint64_t retire_after
     cdef object retire
     cdef object log
@@ -52,8 +61,8 @@ cdef class Loop:
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
-        bint access_log=False, int watch_fd=-1, str script_name="", retire=None,
-        bint own_listeners=False,
+        bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
+        retire=None, bint own_listeners=False, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -63,9 +72,9 @@ cdef class Loop:
         if not listeners:
             raise ValueError("a loop needs at least one listener")
         self.log = log
-        self.access_log = access_log
         self.listeners = list(listeners)
-        self.kept = (board, tmpdir, server) # what the loop borrows
+        mount = script_name.encode("latin-1")
+        self.kept = (board, tmpdir, server, mount) # what the loop borrows
         self.slot = board.slot_address(slot) if board is not None else NULL
 
         config.limits = fw_limits_default()
@@ -89,9 +98,16 @@ cdef class Loop:
         config.tmpdir = tmpdir
         config.server = server
         config.slot = self.slot
+        config.access = NULL
+        if access_log and access_format is not None and access_fd >= 0:
+            self.writes_lines = self.compile_format(access_format, access_fd, mount)
+            if self.writes_lines:
+                config.access = &self.access
         if not fw_loop_init(&self.loop, &config):
             raise OSError(errno, os.strerror(errno))
         fw_monitor_init(&self.monitor)
+        if self.writes_lines:
+            self.monitor.sink = &self.access.sink
         self.made = True
 
         templates = []
@@ -106,19 +122,38 @@ cdef class Loop:
             )
         if watch_fd >= 0 and not fw_loop_watch(&self.loop, watch_fd):
             raise OSError(errno, os.strerror(errno))
-        self.gateway = Gateway(application, log, Environ(templates, local, script_name), access_log)
+        logs = access_log and not self.writes_lines
+        self.gateway = Gateway(
+            application, log, Environ(templates, local, script_name), logs, worker, pre_request, post_request
+        )
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
+        self.gateway.on_abort = &self.on_abort
 
     def __dealloc__(self):
         if self.made:
             fw_monitor_drop(&self.monitor)
             fw_loop_drop(&self.loop)
+        if self.writes_lines:
+            fw_access_drop(&self.access)
+
+    cdef bint compile_format(self, str format, int fd, bytes mount) except -1:
+        """Will the core write the access lines? If not, this format has something that only Python has."""
+        cdef bytes text = format.encode("utf-8", "backslashreplace")
+        cdef fw_access_result result = fw_access_init(&self.access, text, len(text), fd, mount, len(mount))
+        if result == FW_ACCESS_NO_MEMORY:
+            raise MemoryError
+        return result == FW_ACCESS_OK
 
     @property
     def requests(self):
         """Requests answered so far."""
         return self.loop.requests
+
+    @property
+    def nr(self):
+        """Requests begun so far: calls of the application."""
+        return self.gateway.nr
 
     @property
     def wakeup_fd(self):
@@ -135,10 +170,20 @@ cdef class Loop:
 
     def run(self):
         """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""
+        if self.slot is not NULL:
+            self.slot.booted_ns = fw_clock_ns()
+            self.slot.state = FW_SLOT_SERVING
+        # One loop in a process has SIGABRT; another one does without.
+        fw_abort_arm(&self.on_abort, &self.monitor, self.loop.env.server, self.loop.env.server_len)
+        try:
+            self.turns()
+        finally:
+            self.finish()
+            fw_abort_disarm(&self.on_abort)
+
+    cdef int turns(self) except -1:
         cdef fw_loop *loop = &self.loop
         cdef fw_conn *conn
-        if self.slot is not NULL:
-            self.slot.state = FW_SLOT_SERVING
         while not fw_loop_done(loop):
             with nogil:
                 fw_loop_step(loop)
@@ -160,10 +205,33 @@ cdef class Loop:
             if loop.accept_errno != 0:
                 self.log.error("Cannot accept connections: %s", os.strerror(loop.accept_errno))
                 loop.accept_errno = 0
-            if self.access_log:
-                self.log.flush()
+            if self.writes_lines and self.access.sink.lost != self.lost_lines:
+                self.log_lost_lines()
             PyErr_CheckSignals()
-        fw_loop_send(loop)
+        return 0
+
+    cdef int finish(self) except -1:
+        """What is whole goes out, however the turns have ended; and so do the lines that tell of it."""
+        with nogil:
+            fw_loop_end(&self.loop)
+            if self.writes_lines:
+                self.access.sink.stuck = False
+                fw_sink_flush(&self.access.sink, FW_SINK_WAIT_MS)
+        if self.writes_lines and self.access.sink.lost != self.lost_lines:
+            self.lost_at = None
+            self.log_lost_lines()
+        return 0
+
+    def log_lost_lines(self):
+        """Say now and then how many access lines could not be written."""
+        now = time.monotonic()
+        if self.lost_at is not None and now - self.lost_at < LOST_PAUSE:
+            return
+        why = os.strerror(self.access.sink.problem) if self.access.sink.problem else "nobody reads them"
+        lost = self.access.sink.lost - self.lost_lines
+        self.lost_lines = self.access.sink.lost
+        self.lost_at = now
+        self.log.error("%d lines of the access log could not be written: %s", lost, why)
 
     def close_listeners(self):
         """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""
@@ -181,15 +249,33 @@ cdef class Loop:
             error = <fw_error>refusal.error
             if self.slot is not NULL:
                 fw_slot_count(&self.slot.refused)
-            self.log.refused(
-                refusal.addr[: refusal.addr_len].decode("ascii"),
-                fw_error_status(error),
-                fw_error_text(error).decode("ascii"),
-                refusal.line[: refusal.line_len].decode("latin-1"),
-            )
+            address = refusal.addr[: refusal.addr_len].decode("ascii")
+            reason = fw_error_text(error).decode("ascii")
+            if fw_error_status(error) == 0:
+                # the client went away or was too slow: that is no news
+                self.log.debug("Closed the connection from ip=%s: %s", address, reason)
+            else:
+                self.log.warning("Invalid request from ip=%s: %s", address, reason)
+            if self.gateway.access_log and error != FW_E_WRITE_TIMEOUT:
+                status = str(fw_error_status(error) or CLIENT_GONE)
+                self.gateway.refused(status, refused_environ(refusal, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
+
+
+cdef dict refused_environ(const fw_refusal *refusal, str address):
+    """What is known of a request that the application did not get to see, for the access log."""
+    line = refusal.line[: refusal.line_len].decode("latin-1")
+    environ = {"REMOTE_ADDR": address, REQUEST_LINE: line}
+    words = line.split(" ")
+    if len(words) == 3 and all(words) and words[2].startswith("HTTP/"):
+        path, _, query = words[1].partition("#")[0].partition("?")
+        environ.update(
+            REQUEST_METHOD=words[0], RAW_URI=words[1], PATH_INFO=path, QUERY_STRING=query,
+            SERVER_PROTOCOL=words[2],
+        )
+    return environ
 
 
 def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):

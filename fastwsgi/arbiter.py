@@ -252,7 +252,10 @@ class Arbiter:
             template.close()
         for fd in (self.wake_fd, self.signal_fd, self.news_fd, self.tell_fd, self.watch_fd, self.life_fd):
             os.close(fd)
-        self.log.close()
+        self.pool.stacks.close()
+        close = getattr(self.log, "close", None)
+        if close is not None:  # a logger of the user's own may have only gunicorn's methods
+            close()
 
     # listeners
 

@@ -19,11 +19,15 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_VALUE
         FW_E_APP_LENGTH
         FW_E_APP_FAILED
+        FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY
+        FW_E_PEER_CLOSED
         FW_E_PEER_RESET
+        FW_E_WRITE_TIMEOUT
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
+    const char *fw_error_reason(int status)
     const char *fw_error_name(fw_error error)
 
 cdef extern from "fw_scan.h" nogil:
@@ -83,6 +87,7 @@ cdef extern from "fw_head.h" nogil:
         uint8_t form
         bint path_escaped
         uint32_t count
+        uint32_t room
         fw_field *fields
 
 cdef extern from "fw_framing.h" nogil:
@@ -125,6 +130,7 @@ cdef extern from "fw_resp.h" nogil:
         uint8_t stage
         uint8_t framing
         bint has_length
+        bint keep_alive
         bint dropped
         uint16_t status
         uint64_t length
@@ -138,6 +144,30 @@ cdef extern from "fw_resp.h" nogil:
     void fw_resp_discard(fw_resp *resp, fw_buf *out)
     fw_error fw_resp_finish(fw_resp *resp, fw_buf *out, fw_pool *pool)
     bint fw_resp_is_short(const fw_resp *resp)
+
+cdef extern from "fw_sink.h" nogil:
+    enum:
+        FW_SINK_WAIT_MS
+
+    struct fw_sink:
+        int problem
+        uint64_t lost
+        bint stuck
+
+    void fw_sink_flush(fw_sink *sink, int wait_ms)
+
+cdef extern from "fw_access.h" nogil:
+    enum fw_access_result:
+        FW_ACCESS_OK
+        FW_ACCESS_PYTHON
+        FW_ACCESS_NO_MEMORY
+
+    struct fw_access:
+        fw_sink sink
+
+    fw_access_result fw_access_init(fw_access *access, const char *format, size_t len, int fd, const char *mount,
+                                    size_t mount_len)
+    void fw_access_drop(fw_access *access)
 
 cdef extern from "fw_conn.h" nogil:
     struct fw_timeouts:
@@ -161,6 +191,8 @@ cdef extern from "fw_conn.h" nogil:
         fw_refusal *each
 
     struct fw_conn_env:
+        const char *server
+        size_t server_len
         fw_pool blocks
         fw_refusals refusals
 
@@ -212,6 +244,7 @@ cdef extern from "fw_loop.h" nogil:
         const char *tmpdir
         const char *server
         fw_slot *slot
+        fw_access *access
 
     struct fw_loop:
         fw_conn_env env
@@ -223,6 +256,7 @@ cdef extern from "fw_loop.h" nogil:
         uint64_t requests
 
     bint fw_loop_init(fw_loop *loop, const fw_loop_config *config)
+    void fw_loop_end(fw_loop *loop)
     void fw_loop_drop(fw_loop *loop)
     bint fw_loop_add_listener(fw_loop *loop, int fd, bint local)
     bint fw_loop_watch(fw_loop *loop, int fd)
@@ -230,6 +264,7 @@ cdef extern from "fw_loop.h" nogil:
     fw_conn *fw_loop_take(fw_loop *loop)
     void fw_loop_give(fw_loop *loop, fw_conn *conn)
     fw_conn *fw_loop_waiting(const fw_loop *loop)
+    bint fw_loop_lines_wait(const fw_loop *loop)
     void fw_loop_send(fw_loop *loop)
     bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
     void fw_loop_stop(fw_loop *loop, int how)
@@ -237,10 +272,19 @@ cdef extern from "fw_loop.h" nogil:
 
 cdef extern from "fw_monitor.h" nogil:
     struct fw_monitor:
-        pass
+        fw_sink *sink
 
     void fw_monitor_init(fw_monitor *monitor)
     void fw_monitor_drop(fw_monitor *monitor)
     void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn, fw_conn *chain)
     bint fw_monitor_holds(const fw_monitor *monitor, const fw_conn *conn)
     void fw_monitor_reclaim(fw_monitor *monitor)
+
+cdef extern from "fw_abort.h" nogil:
+    struct fw_abort:
+        bint told
+
+    bint fw_abort_arm(fw_abort *on_abort, fw_monitor *monitor, const char *server, size_t server_len)
+    void fw_abort_disarm(fw_abort *on_abort)
+    void fw_abort_lend(fw_abort *on_abort, fw_conn *conn)
+    void fw_abort_back(fw_abort *on_abort)

@@ -1,23 +1,28 @@
-"""The error log and the access log.
+"""The error log and the access log: gunicorn's Logger, with lines that cost next to nothing.
 
-Messages go through the standard logger `fastwsgi.error`. Access lines do not: their format is compiled once
-into a function that computes what it uses, and the lines of one turn of the loop are written together.
+Messages go through the standard loggers `fastwsgi.error` and `fastwsgi.access`, which have gunicorn's names
+as well. With a plain file or standard output, and a class that leaves them alone, access lines do not come by
+here: the core writes them to `access_fd`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-import select
 import sys
-import time
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
+from fastwsgi import access_format, log_config, log_files
+from fastwsgi.access_format import SafeAtoms
 from fastwsgi.errors import ConfigError
+from fastwsgi.log_config import ERROR_DATE_FORMAT, ERROR_FORMAT, SYSLOG_FORMAT
+from fastwsgi.log_files import LogFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from datetime import timedelta
 
     from fastwsgi.settings import Settings
 
@@ -29,314 +34,269 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 
-ERROR_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-ERROR_DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
-
-STDOUT = 1
-
-# A turn of the loop serves no more than this many requests before lines are written anyway.
-LINES_HELD = 512
-
-
-class Record(NamedTuple):
-    """One answered request, as the access log sees it."""
-
-    environ: Mapping[str, object]
-    status: str
-    sent: int
-    """Bytes of the body that were sent."""
-    headers: list[tuple[str, str]]
-    duration_ns: int
+# The record's args have the atoms of a JSON line as well.
+JSON_MESSAGE = "%(json)s"
 
 
 class Logger:
-    """Where the server and its workers write. The arbiter opens it; workers inherit it."""
+    """Where the server and its workers write. The arbiter makes it; workers inherit it.
 
-    def __init__(self, settings: Settings) -> None:
-        """ConfigError: a file cannot be opened, or the access log's format cannot be used."""
-        self.error_log = logging.getLogger("fastwsgi.error")
+    Has the methods of gunicorn's Logger, and is made to be subclassed as that is: access(), atoms() and now()
+    are called for each request where a subclass has its own.
+    """
+
+    error_fmt: ClassVar[str] = ERROR_FORMAT
+    datefmt: ClassVar[str] = ERROR_DATE_FORMAT
+    access_fmt: ClassVar[str] = "%(message)s"
+    syslog_fmt: ClassVar[str] = SYSLOG_FORMAT
+    atoms_wrapper_class: ClassVar[type[SafeAtoms]] = SafeAtoms
+
+    def __init__(self, cfg: Settings) -> None:
+        """ConfigError: a file cannot be opened, or a format or a logging configuration cannot be used."""
+        self.cfg = cfg
+        self.error_log = log_config.shared_logger("error")
         self.error_log.propagate = False
-        self._lines: list[str] = []
-        self._access_fd = -1
-        self._handler: logging.StreamHandler[TextIO] | None = None
-        self.setup(settings)
+        self.access_log = log_config.shared_logger("access")
+        self.access_log.propagate = False
+        self.errors: TextIO = sys.stderr
+        """Where wsgi.errors goes."""
+        self._own: list[tuple[logging.Logger, logging.Handler]] = []
+        self._access_file: LogFile | None = None
+        self._stdout_fd = -1
+        self.setup(cfg)
 
-        self.critical = self.error_log.critical
-        self.error = self.error_log.error
-        self.warning = self.error_log.warning
-        self.info = self.error_log.info
-        self.debug = self.error_log.debug
-        self.exception = self.error_log.exception
-        self.log = self.error_log.log
-
-        if settings.loglevel.lower() not in LEVELS:
-            self.warning("there is no log level %r; using 'info'", settings.loglevel)
-
-    def setup(self, settings: Settings) -> None:
-        """Write as these settings say from now on. ConfigError: it goes on as it was."""
-        line, errors = _checked_format(settings), _error_stream(settings)
+    def setup(self, cfg: Settings) -> None:
+        """Begin to log as `cfg` wants it. ConfigError: it cannot be done; then all is as it was."""
+        check_format(cfg)
+        opened: list[tuple[logging.Logger, logging.Handler]] = []
         try:
-            access_fd = _access_fd(settings)
-        except ConfigError:
-            _close_stream(errors)
+            errors = self._open_errors(cfg, opened)
+            access = self._open_access(cfg, opened)
+            self._open_syslog(cfg, opened)
+        except BaseException:
+            _end(opened)
             raise
-        self._close_files()
-        self._settings = settings
-        self._format, self._access_fd, self.errors = line, access_fd, errors
-        self._handler = logging.StreamHandler(errors)
-        self._handler.setFormatter(logging.Formatter(ERROR_FORMAT, ERROR_DATE_FORMAT))
-        self.error_log.addHandler(self._handler)
-        self.error_log.setLevel(LEVELS.get(settings.loglevel.lower(), logging.INFO))
+        before = self._own
+        handlers = [(log, log.handlers[:]) for log in (self.error_log, self.access_log)]
+        for log, handler in before:
+            log.removeHandler(handler)
+        for log, handler in opened:
+            log.addHandler(handler)
+        self.loglevel = LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+        self.error_log.setLevel(self.loglevel)
+        self.access_log.setLevel(logging.INFO)
+        try:
+            log_config.configure(cfg)
+        except BaseException:
+            for log, kept in handlers:
+                log.handlers[:] = kept
+            _end(opened)
+            raise
+        # what a configuration disables are loggers that it does not know; these have two names
+        self.error_log.disabled = self.access_log.disabled = False
+        _end(before)
+        self._own = opened
+        self.cfg = cfg
+        self.errors = errors.stream if errors is not None else sys.stderr
+        self._access_file = access
+        self._close_stdout()
+        if cfg.capture_output and errors is not None:
+            errors.capture()
+        if cfg.loglevel.lower() not in LEVELS:
+            self.warning("there is no log level %r; using 'info'", cfg.loglevel)
 
-    def reopen_files(self) -> None:
-        """The files were renamed: write to new ones of their names. What holds the old ones open follows."""
-        self.flush()
-        if self.errors is not sys.stderr:
-            _reopen(str(self._settings.errorlog), self.errors.fileno())
-        if self._access_fd > STDOUT:
-            _reopen(str(self._settings.accesslog), self._access_fd)
+    def _open_errors(
+        self, cfg: Settings, opened: list[tuple[logging.Logger, logging.Handler]]
+    ) -> LogFile | None:
+        formatter = logging.Formatter(self.error_fmt, self.datefmt)
+        if cfg.errorlog is None or cfg.errorlog == "-":
+            handler: logging.Handler = logging.StreamHandler(sys.stderr)
+        else:
+            handler = _open(cfg, "errorlog", cfg.errorlog)
+        handler.setFormatter(formatter)
+        opened.append((self.error_log, handler))
+        return handler if isinstance(handler, LogFile) else None
+
+    def _open_access(
+        self, cfg: Settings, opened: list[tuple[logging.Logger, logging.Handler]]
+    ) -> LogFile | None:
+        if cfg.accesslog is None:
+            return None
+        if cfg.accesslog == "-":
+            handler: logging.Handler = logging.StreamHandler(sys.stdout)
+        else:
+            handler = _open(cfg, "accesslog", cfg.accesslog)
+        handler.setFormatter(logging.Formatter(self.access_fmt))
+        opened.append((self.access_log, handler))
+        return handler if isinstance(handler, LogFile) else None
+
+    def _open_syslog(self, cfg: Settings, opened: list[tuple[logging.Logger, logging.Handler]]) -> None:
+        if not cfg.syslog:
+            return
+        opened.append((self.error_log, log_config.syslog_handler(cfg, "error", self.syslog_fmt)))
+        if not cfg.disable_redirect_access_to_syslog:
+            opened.append((self.access_log, log_config.syslog_handler(cfg, "access", self.syslog_fmt)))
+
+    # the error log
+
+    def critical(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.critical(msg, *args, **_from_caller(kwargs))
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.error(msg, *args, **_from_caller(kwargs))
+
+    def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.warning(msg, *args, **_from_caller(kwargs))
+
+    def info(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.info(msg, *args, **_from_caller(kwargs))
+
+    def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.debug(msg, *args, **_from_caller(kwargs))
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        self.error_log.exception(msg, *args, **_from_caller(kwargs))
+
+    def log(self, lvl: int | str, msg: object, *args: object, **kwargs: Any) -> None:
+        level = LEVELS.get(lvl.lower(), logging.INFO) if isinstance(lvl, str) else lvl
+        self.error_log.log(level, msg, *args, **_from_caller(kwargs))
+
+    # the access log
 
     @property
-    def access_enabled(self) -> bool:
-        return self._access_fd >= 0
+    def access_log_enabled(self) -> bool:
+        cfg = self.cfg
+        to_syslog = cfg.syslog and not cfg.disable_redirect_access_to_syslog
+        return bool(cfg.accesslog or to_syslog or log_config.is_configured(cfg))
 
-    def access(
-        self,
-        environ: Mapping[str, object],
-        status: str,
-        sent: int,
-        headers: list[tuple[str, str]],
-        duration_ns: int,
-    ) -> None:
-        """Note an answered request. Its line is written by the next flush()."""
-        self._lines.append(self._format(Record(environ, status, sent, headers, duration_ns)))
-        if len(self._lines) >= LINES_HELD:
-            self.flush()
+    @property
+    def access_fd(self) -> int:
+        """Where the core may write access lines by itself; -1: they have to be made by access().
 
-    def refused(self, remote_addr: str, status: int, reason: str, request_line: str) -> None:
-        """Note a request that was answered before it could reach the application.
-
-        `status` 0: it got no answer, since the client went away or was too slow. That is no news.
+        That is so where this class or a handler is somebody's own.
         """
-        if status == 0:
-            self.debug("Closed the connection from ip=%s: %s", remote_addr, reason)
-            return
-        self.warning("Invalid request from ip=%s: %s", remote_addr, reason)
-        if self.access_enabled:
-            environ = {"REMOTE_ADDR": remote_addr}
-            words = request_line.split(" ")
-            if len(words) == 3:
-                environ.update(zip(("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL"), words, strict=True))
-            self.access(environ, str(status), 0, [], 0)
+        kind = type(self)
+        if any(getattr(kind, name) is not getattr(Logger, name) for name in OVERRIDDEN):
+            return -1
+        if self.cfg.accesslog is None:
+            return -1
+        ours = [handler for log, handler in self._own if log is self.access_log]
+        log = self.access_log
+        if len(ours) != 1 or log.handlers != ours or log.propagate or log.filters or ours[0].filters:
+            return -1
+        if log.disabled or not log.isEnabledFor(logging.INFO) or ours[0].level > logging.INFO:
+            return -1
+        if self._access_file is not None:
+            return self._access_file.fileno()
+        if self._stdout_fd == -1:  # only now: a daemon has changed it since
+            self._stdout_fd = log_files.standard_output()
+        return self._stdout_fd
 
-    def flush(self) -> None:
-        """Write the access lines noted since the last time, in one go. What cannot be written is lost."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            _write("\n".join([*lines, ""]).encode(errors="backslashreplace"), self._access_fd)
+    def _close_stdout(self) -> None:
+        if self._stdout_fd > log_files.STDERR:
+            os.close(self._stdout_fd)
+        self._stdout_fd = -1
+
+    def atoms(
+        self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
+    ) -> dict[str, Any]:
+        """What a format may name."""
+        return access_format.atoms(resp, req, environ, request_time, self.now())
+
+    def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
+        """Log an answered request: the record's args are its atoms."""
+        if not self.access_log_enabled:
+            return
+        atoms = self.atoms_wrapper_class(self.atoms(resp, req, environ, request_time))
+        message = self.cfg.access_log_format
+        if message == access_format.JSON:
+            message = JSON_MESSAGE
+            atoms["json"] = access_format.json_line(resp, environ, request_time)
+        self.access_log.info(message, atoms)
+
+    def now(self) -> str:
+        """The atom `t`."""
+        return access_format.clock()
+
+    # files
+
+    def reopen_files(self) -> None:
+        """After a rotation: go on in the files that have the names now."""
+        for error in log_files.reopen_all(self._all_handlers()):
+            self.error("Cannot reopen a log: %s", error)
+        if self.cfg.capture_output:
+            for _, handler in self._own:
+                if isinstance(handler, LogFile) and handler is not self._access_file:
+                    handler.capture()
+
+    def close_on_exec(self) -> None:
+        """Programs that this process executes are not to have the files."""
+        for handler in self._all_handlers():
+            stream = getattr(handler, "stream", None)
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                if stream is not None and stream.fileno() > log_files.STDERR:
+                    os.set_inheritable(stream.fileno(), False)
+
+    def _all_handlers(self) -> list[logging.Handler]:
+        """Every handler of this process, whoever has made it."""
+        loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+        found = [handler for log in loggers if isinstance(log, logging.Logger) for handler in log.handlers]
+        return list(dict.fromkeys([*(handler for _, handler in self._own), *found]))
 
     def close(self) -> None:
-        """Write what is left and close the files: nothing can be logged any more."""
-        self._close_files()
-
-    def _close_files(self) -> None:
-        self.flush()
-        if self._handler is not None:
-            self.error_log.removeHandler(self._handler)
-            _close_stream(self.errors)
-        if self._access_fd > STDOUT:
-            os.close(self._access_fd)
-        self._access_fd = -1
+        """Close the files: nothing can be logged any more."""
+        for log, handler in self._own:
+            log.removeHandler(handler)
+        _end(self._own)
+        self._own = []
+        self._access_file = None
+        self._close_stdout()
 
 
-def _error_stream(settings: Settings) -> TextIO:
-    if settings.errorlog is None or settings.errorlog == "-":
-        return sys.stderr
-    try:
-        # by lines, as standard error is: the application writes here too, through wsgi.errors
-        stream = open(settings.errorlog, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-    except OSError as error:
-        raise _cannot_open(settings, "errorlog", error) from None
-    return stream
+OVERRIDDEN = ("access", "atoms", "now", "atoms_wrapper_class", "access_fmt")
+"""What a subclass may have its own of, so that the core cannot write the lines."""
 
 
-def _reopen(path: str, fd: int) -> None:
-    new = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.dup2(new, fd, inheritable=False)
-    os.close(new)
-
-
-def _close_stream(stream: TextIO) -> None:
-    if stream is not sys.stderr:
-        stream.close()
-
-
-def _access_fd(settings: Settings) -> int:
-    """Where access lines go; -1: nowhere."""
-    if settings.accesslog is None:
-        return -1
-    if settings.accesslog == "-":
-        return STDOUT
-    try:
-        return os.open(settings.accesslog, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise _cannot_open(settings, "accesslog", error) from None
-
-
-def _cannot_open(settings: Settings, name: str, error: OSError) -> ConfigError:
-    value = str(dict(settings)[name].value)
-    return ConfigError(
-        name, value, settings.source(name), f"it cannot be opened for writing: {error.strerror}"
-    )
-
-
-def _write(data: bytes, fd: int) -> None:
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:
-            # somebody made our standard output non-blocking: it is shared with who started us
-            select.select([], [fd], [])
-        except OSError:
-            return
-
-
-def compile_format(text: str) -> Callable[[Record], str]:
-    """The function that makes the line of a record by gunicorn's format, computing only the atoms it names.
-
-    An atom that does not exist, or has no value, is '-'.
+def wants_access(log: Any) -> bool:
+    """Are requests to be told to this logger? One with an access() of its own (for metrics, say) hears of
+    them without an access log too.
     """
-    names: list[str] = []
-
-    def positional(match: re.Match[str]) -> str:
-        if match[0] == "%%":
-            return "%%"
-        names.append(match[1])
-        return "%"
-
-    template = re.sub(r"%%|%\(([^)]*)\)", positional, text)
-    atoms = [_atom(name) for name in names]
-
-    def line(record: Record) -> str:
-        return template % tuple([atom(record) for atom in atoms])
-
-    return line
+    return bool(log.access_log_enabled) or type(log).access is not Logger.access
 
 
-def _checked_format(settings: Settings) -> Callable[[Record], str]:
-    line = compile_format(settings.access_log_format)
+def _from_caller(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """So that %(funcName)s is not ours."""
+    kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+    return kwargs
+
+
+def _end(handlers: list[tuple[logging.Logger, logging.Handler]]) -> None:
+    for _, handler in handlers:
+        if isinstance(handler, LogFile):
+            handler.end()
+        else:
+            handler.close()
+
+
+def _open(cfg: Settings, name: str, path: str) -> LogFile:
     try:
-        line(Record({}, "200 OK", 0, [], 0))
+        return LogFile(path, cfg)
+    except OSError as error:
+        value = str(dict(cfg)[name].value)
+        expected = f"it cannot be opened for writing: {error.strerror}"
+        raise ConfigError(name, value, cfg.source(name), expected) from None
+
+
+def check_format(cfg: Settings) -> None:
+    """ConfigError: no line can be made with the access log's format."""
+    text = cfg.access_log_format
+    if text == access_format.JSON:
+        return
+    sample = SafeAtoms({"B": 0, "T": 0, "D": 0, "M": 0} | dict.fromkeys("hlurstmUqHbfaLp", "-"))
+    try:
+        if re.search(r"(?<!%)(%%)*%[^%(]", text):
+            raise ValueError("a '%' is not followed by the name of an atom in parentheses")
+        text % sample
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            "access_log_format", settings.access_log_format, settings.source("access_log_format"), str(error)
-        ) from None
-    return line
-
-
-def escaped(value: str) -> str:
-    """As it can stand between quotes on one line: a client must not be able to write lines of its own."""
-    if value.isprintable() and '"' not in value:
-        return value
-    return "".join(
-        char if char.isprintable() and char != '"' else '\\"' if char == '"' else f"\\x{ord(char):02x}"
-        for char in value
-    )
-
-
-def _from_environ(*keys: str) -> Callable[[Record], str]:
-    def atom(record: Record) -> str:
-        for key in keys:
-            value = record.environ.get(key)
-            if value is not None:
-                return escaped(str(value))
-        return "-"
-
-    return atom
-
-
-def _from_response(name: str) -> Callable[[Record], str]:
-    name = name.lower()
-
-    def atom(record: Record) -> str:
-        return next((escaped(value) for key, value in record.headers if key.lower() == name), "-")
-
-    return atom
-
-
-def _request_line(record: Record) -> str:
-    environ = record.environ
-    method = environ.get("REQUEST_METHOD")
-    if method is None:
-        return "-"
-    return escaped(f"{method} {environ.get('RAW_URI', '-')} {environ.get('SERVER_PROTOCOL', '-')}")
-
-
-def _user(record: Record) -> str:
-    scheme, _, credentials = str(record.environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
-    if scheme.lower() != "basic":
-        return "-"
-    import binascii  # late: few sites let the server see passwords
-
-    try:
-        user = binascii.a2b_base64(credentials.strip()).partition(b":")[0].decode()
-    except ValueError:
-        return "-"
-    return escaped(user) or "-"
-
-
-def _time() -> Callable[[Record], str]:
-    """The time of the line, in the form of the common log format; made anew once a second."""
-    second, text = -1, ""
-
-    def atom(record: Record) -> str:
-        nonlocal second, text
-        now = int(time.time())
-        if now != second:
-            second, text = now, time.strftime("[%d/%b/%Y:%H:%M:%S %z]", time.localtime(now))
-        return text
-
-    return atom
-
-
-def _atom(name: str) -> Callable[[Record], object]:
-    """The function that computes one atom of the access log's format."""
-    if name.startswith("{"):
-        key, _, source = name[1:].rpartition("}")
-        if source.lower() == "i":
-            return _from_environ(*_header_keys(key))
-        if source.lower() == "o":
-            return _from_response(key)
-        if source.lower() == "e":
-            return _from_environ(key, key.upper(), key.lower())
-    if name == "t":
-        return _time()
-    return ATOMS.get(name, lambda record: "-")
-
-
-def _header_keys(name: str) -> tuple[str, ...]:
-    key = name.upper().replace("-", "_")
-    return (key,) if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else (f"HTTP_{key}",)
-
-
-ATOMS: dict[str, Callable[[Record], object]] = {
-    "h": lambda record: record.environ.get("REMOTE_ADDR") or "-",  # empty: a unix socket
-    "l": lambda record: "-",
-    "u": _user,
-    "r": _request_line,
-    "m": _from_environ("REQUEST_METHOD"),
-    "U": _from_environ("PATH_INFO"),
-    "q": _from_environ("QUERY_STRING"),
-    "H": _from_environ("SERVER_PROTOCOL"),
-    "s": lambda record: record.status[:3],
-    "B": lambda record: record.sent,
-    "b": lambda record: str(record.sent),
-    "f": _from_environ("HTTP_REFERER"),
-    "a": _from_environ("HTTP_USER_AGENT"),
-    "T": lambda record: record.duration_ns // 1_000_000_000,
-    "D": lambda record: record.duration_ns // 1_000,
-    "M": lambda record: record.duration_ns // 1_000_000,
-    "L": lambda record: f"{record.duration_ns / 1_000_000_000:.6f}",
-    "p": lambda record: f"<{os.getpid()}>",
-}
-"""gunicorn's atoms; `t` and those in braces are made by `_atom`."""
+        source = cfg.source("access_log_format")
+        raise ConfigError("access_log_format", text, source, str(error)) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from fastwsgi._board import BOOTING, FREE, LEAVING, RETIRING, SERVING, Board
 from fastwsgi.errors import EXIT_INTERNAL
 from fastwsgi.process import end_process, fork_process
+from fastwsgi.stuck import Stacks, doing
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import Place
 
@@ -79,6 +80,8 @@ class Member:
         """The last signal it was sent, or is to be sent as soon as there is a pid."""
         self.kill_at: float | None = None
         self.killed = False
+        self.stuck = ""
+        """What it was doing, and for how long, when it was told to go because of that."""
         self.dead = False
         self.seen = (BOOTING, 0)
         """State and turn on the board ..."""
@@ -114,6 +117,7 @@ class Pool:
     def __init__(self, server: Arbiter, slots: int) -> None:
         self.server = server
         self.board = Board(slots)
+        self.stacks = Stacks()
         self.workers: dict[int, Member] = {}
         """By slot, the oldest first."""
         self.templates: list[Template] = []
@@ -221,6 +225,7 @@ class Pool:
             self.server.log.error("Can't open listeners for a worker: %s", error.strerror)
             self.back_off()
             return False
+        self.board.set_generation(slot, generation.number)
         self.age += 1
         worker = self.make_worker(generation, slot, self.age, seat)
         member = Member(generation, slot, patience, worker, seat)
@@ -246,6 +251,7 @@ class Pool:
         slot = self.take_slot()
         if slot is None:
             return
+        self.board.set_generation(slot, generation.number)
         try:
             template = Template(generation, slot, patience)
             template.pid = fork_process(lambda: template.become(self))
@@ -275,7 +281,7 @@ class Pool:
 
     def make_worker(self, generation: Generation, slot: int, age: int, seat: int | None = None) -> Worker:
         server, settings = self.server, generation.settings
-        place = Place(self.board, slot, server.watch_fd, server.tell_fd)
+        place = Place(self.board, slot, server.watch_fd, server.tell_fd, self.stacks)
         kind = KINDS[settings.worker_class]
         listeners = server.listeners.of_seat(seat, settings)
         worker = kind(
@@ -414,6 +420,7 @@ class Pool:
         """Say how it ended."""
         log = self.server.log
         booting = self.is_booting(member)
+        self.tell_where_it_was(member, code)
         self.forget(member)
         if code > 0:
             log.error("%s exited with code %s", member, code)
@@ -426,6 +433,24 @@ class Pool:
             self.served |= not booting
             self.server.call_hook("child_exit", self.server, member.worker)
         return Death(member, code, booting, time.monotonic() - member.started < YOUNG)
+
+    def tell_where_it_was(self, member: Member, code: int) -> None:
+        """Log the stack of one that was stuck, or that has crashed."""
+        stack = self.stacks.take(member.slot)
+        if member.stuck:
+            self.server.log.error(
+                "%s %s, and is stuck here, most recent call last:\n%s",
+                member,
+                member.stuck,
+                stack or "  (it could not even say where)",
+            )
+        elif stack and code != 0:
+            self.server.log.error(
+                "%s %s, and got the signal here, most recent call last:\n%s",
+                member,
+                doing(self.board.read(member.slot), member.started),
+                stack,
+            )
 
     def forget(self, member: Member) -> None:
         """It is gone, and its slot is free."""
@@ -458,6 +483,7 @@ class Pool:
                     self.kill(member)
             elif not member.leaving and self.is_stuck(member, now):
                 self.server.log.critical("WORKER TIMEOUT (pid:%s)", member.pid)
+                member.stuck = doing(self.board.read(member.slot), member.started)
                 self.dismiss(member, signal.SIGABRT, ABORT_GRACE)
                 aborted.append(member)
         return aborted

@@ -26,12 +26,16 @@ CORE = [
     "fw_body",
     "fw_parser",
     "fw_resp",
+    "fw_escape",
+    "fw_sink",
+    "fw_access",
     "fw_conn",
     "fw_poll",
     "fw_board",
     "fw_loop",
     "fw_share",
     "fw_monitor",
+    "fw_abort",
 ]
 
 CORE_FILES = sorted([*ROOT.glob("csrc/*.c"), *ROOT.glob("csrc/*.h")])

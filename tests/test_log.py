@@ -1,50 +1,50 @@
-"""fastwsgi/log.py: the error log's lines, the access log's format."""
+"""fastwsgi/log.py: the Logger, as the server uses it and as gunicorn's is used."""
 
+import json
+import logging
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastwsgi import log
+from fastwsgi import access_format, glogging
 from fastwsgi.errors import ConfigError
-from fastwsgi.log import Logger, Record, compile_format
-from fastwsgi.settings import Layer, Settings, declared
+from fastwsgi.log import Logger, wants_access
+from fastwsgi.message import Request, Response
+from fastwsgi.settings import Layer, Settings
 
 ENVIRON = {
     "REMOTE_ADDR": "192.0.2.7",
     "REQUEST_METHOD": "GET",
-    "RAW_URI": "/a%20b?x=1",
-    "PATH_INFO": "/a b",
-    "QUERY_STRING": "x=1",
+    "RAW_URI": "/x?y",
+    "PATH_INFO": "/x",
+    "QUERY_STRING": "y",
     "SERVER_PROTOCOL": "HTTP/1.1",
-    "HTTP_REFERER": "http://r/",
-    "HTTP_USER_AGENT": "curl",
-    "HTTP_X_FORWARDED_FOR": "198.51.100.1",
-    "HTTP_AUTHORIZATION": "Basic YWxpY2U6c2VjcmV0",
-    "CONTENT_TYPE": "text/plain",
-    "wsgi.url_scheme": "http",
-    "wsgi.multithread": False,
+    "HTTP_USER_AGENT": 'a "quoted" caf\xe9',
 }
-RECORD = Record(ENVIRON, "200 OK", 1234, [("Content-Type", "text/html"), ("X-Id", "7")], 2_345_678_901)
 
-
-def line(text: str, record: Record = RECORD) -> str:
-    return compile_format(text)(record)
-
+SYSLOG = {"syslog": True, "syslog_addr": "udp://127.0.0.1:9"}
 
 NewLogger = Callable[..., Logger]
 
 
+def configured(**settings: object) -> Settings:
+    return Settings([Layer("test", settings)])
+
+
 @pytest.fixture
-def logger() -> Iterator[NewLogger]:
-    """logger(**settings): a Logger that is closed after the test."""
+def logger(restored_logging: None) -> Iterator[NewLogger]:
+    """logger(**settings): a Logger that is closed after the test; `kind` is its class."""
     made: list[Logger] = []
 
-    def new(**settings: object) -> Logger:
-        made.append(Logger(Settings([Layer("test", settings)])))
+    def new(kind: type[Logger] = Logger, **settings: object) -> Logger:
+        made.append(kind(configured(**settings)))
         return made[-1]
 
     yield new
@@ -52,152 +52,16 @@ def logger() -> Iterator[NewLogger]:
         each.close()
 
 
-@pytest.mark.parametrize(
-    ("atom", "value"),
-    [
-        ("%(h)s", "192.0.2.7"),
-        ("%(l)s", "-"),
-        ("%(u)s", "alice"),
-        ("%(r)s", "GET /a%20b?x=1 HTTP/1.1"),
-        ("%(m)s", "GET"),
-        ("%(U)s", "/a b"),
-        ("%(q)s", "x=1"),
-        ("%(H)s", "HTTP/1.1"),
-        ("%(s)s", "200"),
-        ("%(B)d", "1234"),
-        ("%(b)s", "1234"),
-        ("%(f)s", "http://r/"),
-        ("%(a)s", "curl"),
-        ("%(T)s", "2"),
-        ("%(D)s", "2345678"),
-        ("%(M)d", "2345"),
-        ("%(L)s", "2.345679"),
-        ("%(p)s", f"<{os.getpid()}>"),
-        ("%({X-Forwarded-For}i)s", "198.51.100.1"),
-        ("%({content-type}i)s", "text/plain"),
-        ("%({absent}i)s", "-"),
-        ("%({content-type}o)s", "text/html"),
-        ("%({X-ID}o)s", "7"),
-        ("%({absent}o)s", "-"),
-        ("%({wsgi.url_scheme}e)s", "http"),
-        ("%({wsgi.multithread}e)s", "False"),
-        ("%({remote_addr}e)s", "192.0.2.7"),
-        ("%({absent}e)s", "-"),
-        ("%(absent)s", "-"),
-        ("%%(h)s %(h)s 100%%", "%(h)s 192.0.2.7 100%"),
-        ("%(h)-12s|", "192.0.2.7   |"),
-        ("no atoms", "no atoms"),
-    ],
-)
-def test_atoms(atom: str, value: str) -> None:
-    assert line(atom) == value
+def access(target: Logger, status: str = "200 OK", environ: Mapping[str, Any] = ENVIRON) -> None:
+    target.access(
+        Response(status, [], sent=12, length=None, headers_sent=True, closes=False),
+        Request(environ),
+        environ,
+        timedelta(milliseconds=5),
+    )
 
 
-def test_nothing_known() -> None:
-    nothing = Record({"REMOTE_ADDR": ""}, "400", 0, [], 0)
-    assert line('%(h)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"', nothing) == '- - "-" 400 0 "-" "-"'
-
-
-@pytest.mark.parametrize("value", ["Bearer x", "Basic", "Basic !", "Basic /////w==", "Basic OnBhc3M=", ""])
-def test_no_user(value: str) -> None:
-    assert line("%(u)s", Record({"HTTP_AUTHORIZATION": value}, "200", 0, [], 0)) == "-"
-
-
-@pytest.mark.parametrize(
-    ("value", "escaped"),
-    [
-        ('a"b', 'a\\"b'),
-        ("a\nb\r", "a\\x0ab\\x0d"),
-        ("\x7f\x85\x00", "\\x7f\\x85\\x00"),
-        ("caf\xe9", "caf\xe9"),
-    ],
-)
-@pytest.mark.parametrize("atom", ["%(a)s", "%(U)s", "%({user-agent}i)s", "%({x}o)s", "%(r)s", "%(q)s"])
-def test_a_client_cannot_write_lines(atom: str, value: str, escaped: str) -> None:
-    environ = {
-        "HTTP_USER_AGENT": value,
-        "PATH_INFO": value,
-        "QUERY_STRING": value,
-        "REQUEST_METHOD": "GET",
-        "RAW_URI": value,
-        "SERVER_PROTOCOL": "HTTP/1.1",
-    }
-    made = line(atom, Record(environ, "200", 0, [("X", value)], 0))
-    assert made == (f"GET {escaped} HTTP/1.1" if atom == "%(r)s" else escaped)
-
-
-def test_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = compile_format("%(t)s")
-    assert re.fullmatch(r"\[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]", made(RECORD))
-    now = 1_700_000_000.25
-    calls = []
-    strftime = time.strftime
-    monkeypatch.setattr(time, "time", lambda: now)
-    monkeypatch.setattr(time, "strftime", lambda *args: calls.append(args) or strftime(*args))
-    first = made(RECORD)
-    now += 0.5
-    assert made(RECORD) == first
-    assert len(calls) == 1  # made once a second
-    now += 0.5
-    assert made(RECORD) != first
-
-
-def test_only_what_the_format_names_is_computed() -> None:
-    assert line("%(s)s", Record(None, "204 No Content", 0, None, 0)) == "204"  # type: ignore[arg-type]
-
-
-def test_access_lines_are_written_together(
-    logger: NewLogger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "access"
-    target = logger(accesslog=str(path), access_log_format="%(s)s %(b)s")
-    assert target.access_enabled
-    writes = []
-    write = os.write
-    monkeypatch.setattr(log.os, "write", lambda fd, data: writes.append(data) or write(fd, data))
-    for sent in range(3):
-        target.access(ENVIRON, "200 OK", sent, [], 0)
-    assert path.read_text() == ""
-    target.flush()
-    target.flush()
-    assert writes == [b"200 0\n200 1\n200 2\n"]
-    assert path.read_bytes() == writes[0]
-
-
-def test_lines_are_not_held_without_end(logger: NewLogger, tmp_path: Path) -> None:
-    path = tmp_path / "access"
-    target = logger(accesslog=str(path), access_log_format="x")
-    for _ in range(log.LINES_HELD):
-        target.access(ENVIRON, "200 OK", 0, [], 0)
-    assert path.read_text() == "x\n" * log.LINES_HELD
-
-
-def test_an_access_log_is_appended_to(logger: NewLogger, tmp_path: Path) -> None:
-    path = tmp_path / "access"
-    path.write_text("before\n")
-    target = logger(accesslog=str(path), access_log_format="%(a)s")
-    target.access({"HTTP_USER_AGENT": "caf\xe9"}, "200 OK", 0, [], 0)
-    target.flush()
-    assert path.read_bytes() == b"before\ncaf\xc3\xa9\n"
-
-
-def test_a_pipe_that_is_full_or_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    data = b"x" * 200_000
-    got = bytearray()
-
-    def drain(*_: object) -> None:
-        got.extend(os.read(reading, 1 << 20))
-
-    monkeypatch.setattr(log.select, "select", drain)
-    log._write(data, writing)
-    while len(got) < len(data):
-        drain()
-    assert bytes(got) == data
-    os.close(reading)
-    log._write(b"nobody reads this", writing)
-    os.close(writing)
+# the error log
 
 
 def test_error_log(logger: NewLogger, tmp_path: Path) -> None:
@@ -213,47 +77,37 @@ def test_error_log(logger: NewLogger, tmp_path: Path) -> None:
     assert not rest
 
 
-def test_a_closed_logger_writes_what_it_has(logger: NewLogger, tmp_path: Path) -> None:
-    access, errors = tmp_path / "access", tmp_path / "error"
-    target = logger(accesslog=str(access), errorlog=str(errors), access_log_format="x")
-    target.access(ENVIRON, "200 OK", 0, [], 0)
-    target.close()
-    assert access.read_text() == "x\n"
-    logger(errorlog=str(tmp_path / "second")).error("only here")
-    assert errors.read_text() == ""
-    assert "only here" in (tmp_path / "second").read_text()
+def test_levels(logger: NewLogger, tmp_path: Path) -> None:
+    path = tmp_path / "error"
+    target = logger(errorlog=str(path), loglevel="debug")
+    for level in ("critical", "error", "warning", "info", "debug"):
+        getattr(target, level)("a %s", "b")
+    target.log("warning", "by name")
+    target.log(logging.ERROR, "by number")
+    target.log("nonsense", "by no name")
+    try:
+        raise RuntimeError("raised")
+    except RuntimeError:
+        target.exception("caught")
+    text = path.read_text()
+    assert re.findall(r"\[([A-Z]+)\]", text) == [
+        *("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"),
+        *("WARNING", "ERROR", "INFO", "ERROR"),
+    ]
+    assert "Traceback" in text
+    assert "RuntimeError: raised" in text
 
 
-def test_refused_requests(logger: NewLogger, tmp_path: Path) -> None:
-    errors, access = tmp_path / "error", tmp_path / "access"
-    target = logger(errorlog=str(errors), accesslog=str(access))
-    target.refused("192.0.2.7", 431, "too many header fields", "GET /x HTTP/1.1")
-    target.refused("192.0.2.7", 400, "malformed request line", "GET  /x\x01 HTTP/1.1")
-    target.flush()
-    assert "[WARNING] Invalid request from ip=192.0.2.7: too many header fields\n" in errors.read_text()
-    first, second = access.read_text().splitlines()
-    assert re.fullmatch(r'192\.0\.2\.7 - - \[.*\] "GET /x HTTP/1\.1" 431 0 "-" "-"', first)
-    assert re.fullmatch(r'192\.0\.2\.7 - - \[.*\] "-" 400 0 "-" "-"', second)
-
-
-@pytest.mark.parametrize(("level", "count"), [("info", 0), ("debug", 1)])
-def test_a_client_that_went_away_is_no_news(
-    logger: NewLogger, tmp_path: Path, level: str, count: int
-) -> None:
-    errors, access = tmp_path / "error", tmp_path / "access"
-    target = logger(errorlog=str(errors), accesslog=str(access), loglevel=level)
-    target.refused("192.0.2.7", 0, "client left", "GET / HTTP/1.1")
-    target.flush()
-    assert access.read_text() == ""
-    assert errors.read_text().count("[DEBUG] Closed the connection from ip=192.0.2.7: client left") == count
-
-
-def test_refused_requests_without_an_access_log(logger: NewLogger, tmp_path: Path) -> None:
+def test_the_caller_is_whoever_has_logged(logger: NewLogger, tmp_path: Path) -> None:
     target = logger(errorlog=str(tmp_path / "error"))
-    assert not target.access_enabled
-    target.refused("", 400, "no", "")
-    target.flush()
-    assert "Invalid request from ip=: no" in (tmp_path / "error").read_text()
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = seen.append  # type: ignore[method-assign]
+    target.error_log.addHandler(handler)
+    target.info("here")
+    target.log("info", "here")
+    target.error_log.removeHandler(handler)
+    assert [record.funcName for record in seen] == ["test_the_caller_is_whoever_has_logged"] * 2
 
 
 def test_an_unknown_level_is_info(logger: NewLogger, tmp_path: Path) -> None:
@@ -271,14 +125,291 @@ def test_a_file_that_cannot_be_opened(logger: NewLogger, name: str, tmp_path: Pa
     assert (caught.value.setting, caught.value.value, caught.value.source) == (name, path, "test")
 
 
-@pytest.mark.parametrize("text", ["%(h)", "%(h)d", "%(a)q", "100% %(s)s", "%s"])
+def test_both_names_are_one_logger(logger: NewLogger, tmp_path: Path) -> None:
+    early = logging.getLogger("gunicorn.early")
+    target = logger(errorlog=str(tmp_path / "error"))
+    for kind in ("error", "access"):
+        assert logging.getLogger(f"gunicorn.{kind}") is logging.getLogger(f"fastwsgi.{kind}")
+    logging.getLogger("gunicorn.error").error("by that name")
+    assert "by that name" in (tmp_path / "error").read_text()
+    assert logging.getLogger("gunicorn") is target.error_log.parent
+    del early
+
+
+def test_a_logger_that_somebody_holds_already(logger: NewLogger, tmp_path: Path) -> None:
+    early = logging.Logger("gunicorn.error")
+    logging.root.manager.loggerDict["gunicorn.error"] = early
+    logger(errorlog=str(tmp_path / "error"))
+    early.error("still heard")
+    assert "still heard" in (tmp_path / "error").read_text()
+
+
+# the access log
+
+
+def test_access(logger: NewLogger, tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    target = logger(accesslog=str(path), access_log_format='%(h)s "%(r)s" %(s)s %(b)s "%(a)s" %(M)d')
+    access(target)
+    assert path.read_text() == '192.0.2.7 "GET /x?y HTTP/1.1" 200 12 "a \\"quoted\\" caf\xe9" 5\n'
+
+
+def test_access_as_json(logger: NewLogger, tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    access(logger(accesslog=str(path), access_log_format="json"))
+    record = json.loads(path.read_text())
+    assert (record["path"], record["user_agent"]) == ("/x", 'a "quoted" caf\xe9')
+
+
+@pytest.mark.parametrize("text", ["%(a)s", "json"])
+def test_the_records_args_are_the_atoms(logger: NewLogger, tmp_path: Path, text: str) -> None:
+    """What every recipe for JSON lines with gunicorn builds upon."""
+    target = logger(accesslog=str(tmp_path / "access"), access_log_format=text)
+    seen: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = seen.append  # type: ignore[method-assign]
+    target.access_log.addHandler(handler)
+    access(target)
+    target.access_log.removeHandler(handler)
+    (record,) = seen
+    assert isinstance(record.args, dict)
+    assert (record.args["m"], record.args["s"], record.args["{user-agent}i"]) == (
+        "GET",
+        "200",
+        'a \\"quoted\\" caf\xe9',
+    )
+    assert record.args["{absent}i"] == "-"
+
+
+class Own(Logger):
+    def atoms(self, *args: Any) -> dict[str, Any]:
+        return super().atoms(*args) | {"own": "mine"}
+
+    def now(self) -> str:
+        return "[now]"
+
+
+def test_a_class_of_ones_own(logger: NewLogger, tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    target = logger(Own, accesslog=str(path), access_log_format="%(t)s %(own)s %(s)s")
+    access(target)
+    assert path.read_text() == "[now] mine 200\n"
+
+
+def test_names_for_subclasses() -> None:
+    assert glogging.Logger is Logger
+    assert glogging.SafeAtoms is access_format.SafeAtoms
+    assert glogging.CONFIG_DEFAULTS["version"] == 1
+
+
+@pytest.mark.parametrize("text", ["%(h)", "%(h)d", "%(a)q", "100% %(s)s", "%s", "%"])
 def test_a_format_that_cannot_be_used(logger: NewLogger, text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         logger(access_log_format=text, accesslog=str(tmp_path / "access"))
     assert caught.value.setting == "access_log_format"
 
 
-def test_the_default_format() -> None:
-    text = str(declared()["access_log_format"].default)
-    made = re.sub(r"\[.*\]", "[T]", line(text))
-    assert made == '192.0.2.7 - alice [T] "GET /a%20b?x=1 HTTP/1.1" 200 1234 "http://r/" "curl"'
+@pytest.mark.parametrize("text", ["%% %(h)s%%%(s)s 100%%", "%(B)d %(T)d", "json", "%(nonsense)s"])
+def test_formats_that_can(logger: NewLogger, text: str, tmp_path: Path) -> None:
+    logger(access_log_format=text, accesslog=str(tmp_path / "access"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "enabled"),
+    [
+        ({}, False),
+        ({"accesslog": "-"}, True),
+        (SYSLOG, True),
+        (SYSLOG | {"disable_redirect_access_to_syslog": True}, False),
+        ({"logconfig_dict": {"version": 1}}, True),
+    ],
+)
+def test_when_access_is_logged(logger: NewLogger, settings: dict[str, Any], enabled: bool) -> None:
+    assert logger(**settings).access_log_enabled is enabled
+
+
+def test_a_class_with_its_own_access_is_always_told(logger: NewLogger) -> None:
+    class Counting(Logger):
+        def access(self, *args: Any) -> None: ...
+
+    assert not wants_access(logger())
+    assert not wants_access(logger(Own))
+    assert wants_access(logger(Counting))
+
+
+# who writes the lines
+
+
+def test_the_core_writes_to_a_file(logger: NewLogger, tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    path.write_text("before\n")
+    target = logger(accesslog=str(path))
+    os.write(target.access_fd, b"by the core\n")
+    assert path.read_text() == "before\nby the core\n"
+
+
+def test_no_access_log_no_descriptor(logger: NewLogger) -> None:
+    assert logger().access_fd == -1
+
+
+def filtered(target: Logger) -> None:
+    target.access_log.addFilter(lambda record: True)
+
+
+def handled(target: Logger) -> None:
+    target.access_log.addHandler(logging.NullHandler())
+
+
+def propagated(target: Logger) -> None:
+    target.access_log.propagate = True
+
+
+def silenced(target: Logger) -> None:
+    target.access_log.setLevel(logging.ERROR)
+
+
+@pytest.mark.parametrize("change", [filtered, handled, propagated, silenced])
+def test_python_writes_where_logging_was_changed(
+    logger: NewLogger, tmp_path: Path, change: Callable[[Logger], None]
+) -> None:
+    """By a hook, say: whoever adds a handler wants to see the records."""
+    target = logger(accesslog=str(tmp_path / "access"))
+    assert target.access_fd >= 0
+    change(target)
+    assert target.access_fd == -1
+
+
+def test_python_writes_for_a_class_of_ones_own(logger: NewLogger, tmp_path: Path) -> None:
+    assert logger(Own, accesslog=str(tmp_path / "access")).access_fd == -1
+
+
+def test_a_class_that_only_sets_up_costs_nothing(logger: NewLogger, tmp_path: Path) -> None:
+    class Quiet(Logger):
+        def setup(self, cfg: Settings) -> None:
+            super().setup(cfg)
+            self.error_log.addFilter(lambda record: True)
+
+    assert logger(Quiet, accesslog=str(tmp_path / "access")).access_fd >= 0
+
+
+# setting up anew
+
+
+def test_setup_replaces_what_was(logger: NewLogger, tmp_path: Path) -> None:
+    target = logger(errorlog=str(tmp_path / "first"), accesslog=str(tmp_path / "access"))
+    old = target.access_fd
+    target.setup(configured(errorlog=str(tmp_path / "second")))
+    target.info("here")
+    assert (tmp_path / "first").read_text() == ""
+    assert "here" in (tmp_path / "second").read_text()
+    assert target.access_fd == -1
+    assert not target.access_log_enabled
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(old)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"accesslog": "/no/such/directory/access"},
+        {"access_log_format": "%"},
+        {"logconfig_dict": {"version": 9}},
+        {"syslog": True, "syslog_facility": "nonsense"},
+    ],
+)
+def test_a_setup_that_fails_changes_nothing(logger: NewLogger, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    target = logger(errorlog=str(tmp_path / "first"), accesslog=str(tmp_path / "access"))
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(ConfigError):
+        target.setup(configured(errorlog=str(tmp_path / "second"), **wrong))
+    assert set(os.listdir("/proc/self/fd")) == before
+    target.info("here")
+    access(target)
+    assert "here" in (tmp_path / "first").read_text()
+    assert (tmp_path / "access").read_text().count("\n") == 1
+    assert target.access_fd >= 0
+
+
+def test_a_closed_logger_is_silent(logger: NewLogger, tmp_path: Path) -> None:
+    first = logger(errorlog=str(tmp_path / "first"))
+    first.close()
+    logger(errorlog=str(tmp_path / "second")).error("only here")
+    assert (tmp_path / "first").read_text() == ""
+    assert "only here" in (tmp_path / "second").read_text()
+
+
+# files
+
+
+def test_reopened_files(logger: NewLogger, tmp_path: Path) -> None:
+    errors, lines = tmp_path / "error", tmp_path / "access"
+    target = logger(errorlog=str(errors), accesslog=str(lines))
+    fd = target.access_fd
+    plain = logging.FileHandler(tmp_path / "plain")
+    logging.getLogger("somebody.elses").addHandler(plain)
+    for path in (errors, lines, tmp_path / "plain"):
+        path.rename(f"{path}.1")
+    target.reopen_files()
+    target.info("new")
+    target.errors.write("as well\n")
+    os.write(fd, b"line\n")
+    logging.getLogger("somebody.elses").error("too")
+    assert target.access_fd == fd
+    assert "new" in errors.read_text()
+    assert "as well" in errors.read_text()
+    assert lines.read_text() == "line\n"
+    assert (tmp_path / "plain").read_text() == "too\n"
+    assert Path(f"{errors}.1").read_text() == Path(f"{lines}.1").read_text() == ""
+    plain.close()
+
+
+def test_a_file_that_cannot_be_reopened(logger: NewLogger, tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    target = logger(errorlog=str(directory / "error"))
+    directory.rename(tmp_path / "moved")
+    target.reopen_files()
+    target.info("still here")
+    text = (tmp_path / "moved" / "error").read_text()
+    assert "Cannot reopen a log" in text
+    assert "still here" in text
+
+
+def test_programs_do_not_get_the_files(logger: NewLogger, tmp_path: Path) -> None:
+    target = logger(errorlog=str(tmp_path / "error"), accesslog=str(tmp_path / "access"))
+    plain = logging.FileHandler(tmp_path / "plain")
+    os.set_inheritable(plain.stream.fileno(), True)
+    logging.getLogger("somebody.elses").addHandler(plain)
+    target.close_on_exec()
+    for fd in (target.access_fd, target.errors.fileno(), plain.stream.fileno()):
+        assert not os.get_inheritable(fd)
+    plain.close()
+
+
+CAPTURE = """
+import os, sys
+from fastwsgi.log import Logger, wants_access
+from fastwsgi.message import Request, Response
+from fastwsgi.settings import Layer, Settings
+log = Logger(Settings([Layer("test", {"errorlog": sys.argv[1], "capture_output": True})]))
+print("to standard output", flush=True)
+os.write(2, b"to standard error\\n")
+os.rename(sys.argv[1], sys.argv[1] + ".1")
+log.reopen_files()
+os.write(1, b"to the new file\\n")
+"""
+
+
+@pytest.mark.parametrize("captured", [True, False])
+def test_captured_output(tmp_path: Path, captured: bool) -> None:
+    path = str(tmp_path / "error") if captured else "-"
+    code = CAPTURE if captured else CAPTURE.partition("os.rename")[0]
+    result = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    if captured:
+        assert (result.stdout, result.stderr) == ("", "")
+        assert Path(f"{path}.1").read_text() == "to standard output\nto standard error\n"
+        assert Path(path).read_text() == "to the new file\n"
+    else:
+        assert (result.stdout, result.stderr) == ("to standard output\n", "to standard error\n")

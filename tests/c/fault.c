@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@ static bool was_hit, clock_stopped, wall_set;
 static uint64_t clock_us, clock_left_ms, sent_bytes;
 static int64_t wall_second;
 static int last_wait_ms;
+static unsigned long polls_that_waited;
 static long live_blocks;
 static size_t live_bytes;
 
@@ -48,6 +50,7 @@ void fault_reset(void)
     memset(plans, 0, sizeof plans);
     was_hit = clock_stopped = wall_set = false;
     sent_bytes = clock_left_ms = 0;
+    polls_that_waited = 0;
 }
 
 void fault_fail(enum fault_call call, unsigned long n, unsigned long times, int error)
@@ -216,24 +219,54 @@ WRAPPED(ssize_t, send, int fd, const void *buf, size_t len, int flags)
     return fails(FAULT_send) ? -1 : count_sent(__real_send(fd, buf, shorter(FAULT_send, len), flags));
 }
 
+/* As many of `parts` as the plan lets through, in `fewer`, which has room for 8. Returns their number. */
+static size_t shorter_parts(enum fault_call call, const struct iovec *parts, size_t count,
+                            struct iovec *fewer)
+{
+    size_t left = plans[call].most, kept = 0;
+    for (; kept < count && (plans[call].most == 0 || left > 0); kept++) {
+        fewer[kept] = parts[kept];
+        if (plans[call].most != 0 && fewer[kept].iov_len > left)
+            fewer[kept].iov_len = left;
+        left -= fewer[kept].iov_len;
+    }
+    return kept;
+}
+
 WRAPPED(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
 {
     struct iovec parts[8];
     struct msghdr less = *msg;
-    size_t left = plans[FAULT_sendmsg].most;
     if (fails(FAULT_sendmsg))
         return -1;
-    if (left != 0) {
-        less.msg_iov = parts;
-        less.msg_iovlen = 0;
-        for (size_t i = 0; i < msg->msg_iovlen && left > 0; i++) {
-            parts[i] = msg->msg_iov[i];
-            parts[i].iov_len = parts[i].iov_len < left ? parts[i].iov_len : left;
-            left -= parts[i].iov_len;
-            less.msg_iovlen++;
-        }
-    }
+    less.msg_iov = parts;
+    less.msg_iovlen = shorter_parts(FAULT_sendmsg, msg->msg_iov, msg->msg_iovlen, parts);
     return count_sent(__real_sendmsg(fd, &less, flags));
+}
+
+WRAPPED(ssize_t, writev, int fd, const struct iovec *iov, int count)
+{
+    struct iovec parts[8];
+    if (fails(FAULT_writev))
+        return -1;
+    return __real_writev(fd, parts, (int)shorter_parts(FAULT_writev, iov, (size_t)count, parts));
+}
+
+WRAPPED(int, poll, struct pollfd *of, nfds_t count, int timeout_ms)
+{
+    if (fails(FAULT_poll))
+        return -1;
+    int n = __real_poll(of, count, 0);
+    if (n == 0 && timeout_ms > 0) {
+        polls_that_waited++;
+        clock_us += (uint64_t)timeout_ms * 1000;
+    }
+    return n;
+}
+
+unsigned long fault_polls_that_waited(void)
+{
+    return polls_that_waited;
 }
 
 WRAPPED(ssize_t, sendfile, int out, int in, off_t *off, size_t len)

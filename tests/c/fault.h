@@ -25,7 +25,9 @@
     X(fcntl)                                                                                                 \
     X(pipe2)                                                                                                 \
     X(shutdown)                                                                                              \
-    X(setsockopt)
+    X(setsockopt)                                                                                            \
+    X(writev)                                                                                                \
+    X(poll)
 
 enum fault_call {
     FAULT_alloc,
@@ -48,8 +50,12 @@ bool fault_was_hit(void);
 
 unsigned long fault_calls(enum fault_call call);
 
-/* Calls that move bytes (recv, send, sendmsg, sendfile, pwrite, pread) move at most so many; 0: no limit. */
+/* Calls that move bytes (recv, send, sendmsg, sendfile, pwrite, pread, writev) move at most so many; 0: no
+ * limit. */
 void fault_most(enum fault_call call, size_t bytes);
+
+/* Calls of poll that were to wait. None really does: the clock goes on at once, if it was stopped. */
+unsigned long fault_polls_that_waited(void);
 
 /* Bytes that send, sendmsg and sendfile have moved. */
 uint64_t fault_sent(void);

@@ -312,7 +312,40 @@ static void a_stream_is_whole_and_in_order(void)
     }
 }
 
+/* Access lines go the way of the output: written by whoever has them in hand, each once and in order. */
+static void lines_are_written_in_order(void)
+{
+    enum { LINES = 300 };
+    struct fw_sink sink;
+    const struct timespec pause = {.tv_nsec = 2500000};
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    begin();
+    fw_sink_init(&sink, ends[1]);
+    monitor.sink = &sink;
+    for (int i = 0; i < LINES; i++) {
+        fw_monitor_offer(&monitor, NULL, NULL);
+        if (i % 10 == 0)
+            nanosleep(&pause, NULL); /* long enough for the monitor, mostly; either way nothing is lost */
+        fw_monitor_reclaim(&monitor);
+        char *out = fw_sink_room(&sink, 8);
+        CHECK(out != NULL);
+        sink.len += (size_t)snprintf(out, 8, "%05d\n", i);
+    }
+    end(0);
+    fw_sink_flush(&sink, 0);
+    close(ends[1]);
+    FILE *lines = fdopen(ends[0], "r");
+    int number, count = 0;
+    while (fscanf(lines, "%d\n", &number) == 1)
+        CHECK_EQUAL(number, count++);
+    CHECK_EQUAL(count, LINES);
+    fclose(lines);
+    fw_sink_drop(&sink);
+}
+
 static const struct fw_test tests[] = {
+    {"lines_are_written_in_order", lines_are_written_in_order},
     {"what_is_offered_is_sent", what_is_offered_is_sent},
     {"an_unfinished_head_is_not_sent", an_unfinished_head_is_not_sent},
     {"a_chain_is_sent", a_chain_is_sent},
