@@ -27,10 +27,46 @@ void fw_board_destroy(struct fw_board *board)
 
 void fw_slot_clear(struct fw_slot *slot)
 {
+    atomic_store_explicit(&slot->generation, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->booted_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->turn, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->refused, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->connections, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->state, FW_SLOT_FREE, memory_order_release);
+}
+
+/* A writer is between two requests for some nanoseconds: whoever meets it this often meets something else. */
+#define READS_MOST 100
+
+void fw_slot_read(const struct fw_slot *slot, struct fw_slot_request *request)
+{
+    for (int reads = 0; reads < READS_MOST; reads++) {
+        uint64_t turn = atomic_load_explicit(&slot->turn, memory_order_acquire);
+        *request = (struct fw_slot_request){.turn = turn};
+        if (turn % 2 == 0)
+            return;
+        uint64_t since_ns = atomic_load_explicit(&slot->since_ns, memory_order_acquire);
+        uint32_t lengths = atomic_load_explicit(&slot->lengths, memory_order_acquire);
+        size_t line_len = lengths & 0xFFFF, client_len = lengths >> 16;
+        /* another process has written them: no number of it is trusted with our memory */
+        if (line_len < 8 || line_len > FW_SLOT_LINE || client_len > FW_SLOT_CLIENT)
+            continue;
+        for (size_t word = 0; word < (line_len + 7) / 8; word++) {
+            uint64_t value = atomic_load_explicit(&slot->line[word], memory_order_acquire);
+            size_t at = word * 8 + 8 <= line_len ? word * 8 : line_len - 8;
+            memcpy(request->line + at, &value, sizeof value);
+        }
+        for (size_t word = 0; word < (client_len + 7) / 8; word++) {
+            uint64_t value = atomic_load_explicit(&slot->client[word], memory_order_acquire);
+            memcpy(request->client + word * 8, &value, sizeof value);
+        }
+        if (atomic_load_explicit(&slot->turn, memory_order_relaxed) == turn) {
+            request->since_ns = since_ns;
+            request->line_len = line_len;
+            request->client_len = client_len;
+            return;
+        }
+    }
 }

@@ -159,8 +159,8 @@ static void drop_request(struct fw_conn *conn)
  */
 static bool is_torn(const struct fw_conn *conn)
 {
-    if (conn->resp.framing != FW_RESP_TO_CLOSE)
-        return false;
+    if (conn->resp.framing != FW_RESP_TO_CLOSE || conn->error == FW_E_APP_TIMEOUT)
+        return false; /* after the latter, what the client has is whole: fw_abort.h */
     return conn->state == FW_CONN_APP ||
            (conn->state == FW_CONN_SENDING &&
             (conn->error != FW_OK || fw_buf_live(&conn->out) > 0 || conn->file_fd >= 0));

@@ -50,8 +50,8 @@ struct fw_timeouts {
     uint32_t linger_ms;
 };
 
-/* Text of an address: 45 characters of IPv6, or "" for a unix socket. */
-#define FW_CONN_ADDR_MAX 46
+/* Text of an address: 45 characters of IPv6, or "" for a unix socket. Whole words: the board takes it so. */
+#define FW_CONN_ADDR_MAX 48
 
 /* A request that was answered or dropped without the application, kept for the log. */
 #define FW_REFUSAL_LINE 240

@@ -63,7 +63,8 @@
     X(APP_NAME,            500, "header name is not a token")                                    \
     X(APP_VALUE,           500, "header value has a control character")                          \
     X(APP_LENGTH,          500, "Content-Length is not one plain decimal number")                \
-    X(APP_FAILED,          500, "application failed")
+    X(APP_FAILED,          500, "application failed")                                            \
+    X(APP_TIMEOUT,         504, "application did not answer in time")
 /* clang-format on */
 
 enum fw_error {

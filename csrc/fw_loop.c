@@ -354,9 +354,13 @@ static void leave(struct fw_loop *loop, int how)
 {
     tell_time(loop);
     if (how == FW_STOP_GRACEFUL)
-        for (uint32_t i = 0; i < loop->listener_count; i++)
+        for (uint32_t i = 0; i < loop->listener_count; i++) {
             while (accept_one(loop, &loop->listeners[i]))
                 ;
+            /* with SO_REUSEPORT the kernel would go on to give it new ones; others serve those */
+            if (loop->config.own_listeners && !loop->listeners[i].local)
+                shutdown(loop->listeners[i].fd, SHUT_RD);
+        }
     rest(loop);
     loop->leaving = true;
     loop->env.closing = true;
@@ -572,6 +576,16 @@ void fw_loop_send(struct fw_loop *loop)
     write_lines(loop);
 }
 
+/* Tell on the board which request is taken to the application. */
+static void show(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    static const char version[] = " HTTP/1.1";
+    const struct fw_head *head = &conn->parser.head;
+    const char *line = fw_conn_request(conn) + head->method.off;
+    size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
+    fw_slot_enter(loop->config.slot, loop->given_ns, line, len, conn->addr, conn->addr_len);
+}
+
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
 {
     struct fw_queue *ready = &loop->queues[FW_QUEUE_READY];
@@ -599,7 +613,7 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
     fw_conn_serve(conn);
     conn->began_ns = loop->given_ns;
     if (loop->config.slot != NULL)
-        fw_slot_enter(loop->config.slot);
+        show(loop, conn);
     return conn;
 }
 
@@ -661,10 +675,8 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         see_to_event(loop);
     go_on(loop);
     expire(loop);
-    if (loop->config.slot != NULL) { /* waiting for a client is not being stuck */
-        fw_slot_leave(loop->config.slot);
-        fw_slot_enter(loop->config.slot);
-    }
+    if (loop->config.slot != NULL)
+        fw_slot_go_on(loop->config.slot);
     return true;
 }
 

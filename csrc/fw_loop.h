@@ -69,6 +69,7 @@ struct fw_loop_config {
     uint32_t connections;     /* at most so many at once; over it the listeners rest */
     uint32_t grace_ms;        /* how long leaving may take */
     uint64_t max_requests;    /* recycle after so many; 0: never */
+    bool own_listeners;       /* nobody else accepts from those that are not local */
     const char *tmpdir;       /* both strings must outlive the loop */
     const char *server;       /* "Server: name\r\n" */
     struct fw_slot *slot;     /* of the board; may be NULL */

@@ -305,6 +305,7 @@ enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const str
         failed = fw_resp_field(&resp, out, pool, "Content-Type", 12, "text/plain; charset=utf-8", 25);
     if (failed == FW_OK)
         failed = fw_resp_field(&resp, out, pool, "Content-Length", 14, digits, digits_len);
+    resp.has_date |= clock == NULL;
     if (failed == FW_OK)
         failed = fw_resp_end_head(&resp, out, pool, clock, server, server_len, -1);
     if (failed == FW_OK && body) {

@@ -84,9 +84,10 @@ enum fw_error fw_resp_block_end(struct fw_resp *resp, struct fw_buf *out, struct
 enum fw_error fw_resp_finish(struct fw_resp *resp, struct fw_buf *out, struct fw_pool *pool);
 bool fw_resp_is_short(const struct fw_resp *resp);
 
+size_t fw_resp_refusal_len(enum fw_error error); /* of the body of fw_resp_refuse() */
+
 /* A whole answer for a row of the error table that has a status; always with "Connection: close". `body`
- * false for an answer to HEAD.                                                              */
-size_t fw_resp_refusal_len(enum fw_error error); /* of its body */
+ * false for an answer to HEAD. `clock` NULL: without a Date.                                */
 enum fw_error fw_resp_refuse(struct fw_buf *out, struct fw_pool *pool, const struct fw_clock *clock,
                              const char *server, size_t server_len, enum fw_error error, bool body);
 

@@ -31,6 +31,16 @@ class Slot(NamedTuple):
     """Answered or closed without the application."""
     connections: int
     """Open now."""
+    generation: int = 0
+    """Which reading of the settings and the application it serves."""
+    booted_ns: int = 0
+    """When it began to serve, by time.monotonic_ns(); 0: it does not yet."""
+    request: str = ""
+    """The line of the request that it is inside, its first 200 bytes."""
+    client: str = ""
+    """The address that request came from; empty for a unix socket."""
+    since_ns: int = 0
+    """When that request was given to the application, by time.monotonic_ns(); 0: it is inside none."""
 
 class Board:
     """A board of `count` free slots. ValueError: none asked for; MemoryError: no memory for it.
@@ -44,5 +54,6 @@ class Board:
     def read(self, slot: int) -> Slot: ...
     def set_state(self, slot: int, state: int) -> None: ...
     def set_pid(self, slot: int, pid: int) -> None: ...
+    def set_generation(self, slot: int, generation: int) -> None: ...
     def clear(self, slot: int) -> None:
         """Back to FREE, all numbers 0."""

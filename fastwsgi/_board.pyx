@@ -17,6 +17,8 @@ from fastwsgi.c_board cimport (
     fw_board_destroy,
     fw_slot,
     fw_slot_clear,
+    fw_slot_read,
+    fw_slot_request,
 )
 
 FREE = int(FW_SLOT_FREE)
@@ -25,7 +27,11 @@ SERVING = int(FW_SLOT_SERVING)
 RETIRING = int(FW_SLOT_RETIRING)
 LEAVING = int(FW_SLOT_LEAVING)
 
-Slot = namedtuple("Slot", "pid state turn requests refused connections")
+Slot = namedtuple(
+    "Slot",
+    "pid state turn requests refused connections generation booted_ns request client since_ns",
+    defaults=(0, 0, "", "", 0),
+)
 
 
 cdef class Board:
@@ -53,8 +59,12 @@ cdef class Board:
 
     def read(self, uint32_t slot):
         cdef fw_slot *source = self.slot_address(slot)
+        cdef fw_slot_request request
+        fw_slot_read(source, &request)
         return Slot(
-            source.pid, source.state, source.turn, source.requests, source.refused, source.connections
+            source.pid, source.state, request.turn, source.requests, source.refused, source.connections,
+            source.generation, source.booted_ns, request.line[: request.line_len].decode("latin-1"),
+            request.client[: request.client_len].decode("latin-1"), request.since_ns,
         )
 
     def set_state(self, uint32_t slot, uint32_t state):
@@ -64,6 +74,9 @@ cdef class Board:
 
     def set_pid(self, uint32_t slot, uint32_t pid):
         self.slot_address(slot).pid = pid
+
+    def set_generation(self, uint32_t slot, uint32_t generation):
+        self.slot_address(slot).generation = generation
 
     def clear(self, uint32_t slot):
         fw_slot_clear(self.slot_address(slot))

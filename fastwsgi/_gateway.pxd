@@ -1,9 +1,9 @@
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from fastwsgi._environ cimport Environ
 from fastwsgi._input cimport Input
-from fastwsgi.c_server cimport fw_conn, fw_loop, fw_monitor
+from fastwsgi.c_server cimport fw_abort, fw_conn, fw_loop, fw_monitor
 
 cdef enum:
     # Slots for names of response headers: a power of two.
@@ -12,10 +12,17 @@ cdef enum:
 cdef class Gateway:
     cdef fw_loop *loop
     cdef fw_monitor *monitor
+    cdef fw_abort *on_abort
     cdef object application
+    cdef object worker
+    cdef object pre_request
+    cdef object post_request
+    cdef uint64_t nr
     cdef object log
     cdef Environ environ
     cdef bint access_log
+    cdef bint hooked
+    cdef bint keep_head
     cdef bint warned_dropped
     cdef Exchange spare
     cdef PyObject *names[NAME_SLOTS]
@@ -23,7 +30,11 @@ cdef class Gateway:
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1
     cdef int serve(self, fw_conn *conn) except -1
+    cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
+    cdef object response(self, const fw_conn *conn, status, headers)
+    cdef int access(self, response, dict environ, uint64_t duration_ns) except -1
+    cdef int after(self, Exchange exchange, dict environ) except -1
 
 cdef class Exchange:
     cdef Gateway gateway
@@ -32,8 +43,10 @@ cdef class Exchange:
     cdef object bound_write
     cdef object status
     cdef object headers
+    cdef object request
     cdef Input body
 
+    cdef int take_head(self, status, headers, exc_info) except -1
     cdef int take_fields(self, list headers) except -1
     cdef int begin(self, long long known) except -1
     cdef int put(self, bytes block) except -1

@@ -26,7 +26,8 @@ import os
 import stat
 from datetime import timedelta
 
-from fastwsgi.access_format import CLIENT_GONE, Answered, Asked
+from fastwsgi.access_format import CLIENT_GONE
+from fastwsgi.message import Request, Response
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -47,6 +48,11 @@ class ClientGone(ConnectionError):
 
 cdef str error_text(fw_error error):
     return fw_error_text(error).decode("ascii")
+
+
+cdef str status_line(fw_error error):
+    cdef int status = fw_error_status(error)
+    return f"{status} {fw_error_reason(status).decode('ascii')}"
 
 
 cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
@@ -133,15 +139,26 @@ cdef class Exchange:
         call without exc_info, and exc_info itself where the head is out already.
         """
         cdef fw_conn *conn = self.conn
-        cdef fw_error error
-        cdef Py_ssize_t len
-        cdef const char *data
         cdef bint offered
         if conn is NULL:
             raise RuntimeError("start_response was called after its request had ended")
         offered = fw_monitor_holds(self.gateway.monitor, conn)
-        if offered:
-            self.reclaim()
+        self.reclaim()
+        try:
+            self.take_head(status, headers, exc_info)
+        finally:
+            exc_info = None
+            if offered:
+                self.offer()
+            else:
+                fw_abort_lend(self.gateway.on_abort, conn)
+        return self.bound_write
+
+    cdef int take_head(self, status, headers, exc_info) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef fw_error error
+        cdef Py_ssize_t len
+        cdef const char *data
         if exc_info is not None:
             try:
                 if conn.resp.stage >= FW_RESP_BODY:
@@ -161,12 +178,10 @@ cdef class Exchange:
         except:
             fw_resp_discard(&conn.resp, &conn.out)
             raise
-        if self.gateway.access_log:
+        if self.gateway.keep_head:
             self.status = status
             self.headers = headers
-        if offered:
-            self.offer()
-        return self.bound_write
+        return 0
 
     cdef int take_fields(self, list headers) except -1:
         cdef fw_conn *conn = self.conn
@@ -197,12 +212,14 @@ cdef class Exchange:
         if not isinstance(block, bytes):
             raise TypeError(f"write() takes bytes, not {type(block).__name__}")
         self.reclaim()
-        self.begin(-1)
-        self.put(block)
-        fw_conn_push(self.conn)
-        if self.conn.error != FW_OK:
-            raise ClientGone("the client has closed the connection")
-        self.offer()
+        try:
+            self.begin(-1)
+            self.put(block)
+            fw_conn_push(self.conn)
+            if self.conn.error != FW_OK:
+                raise ClientGone("the client has closed the connection")
+        finally:
+            self.offer()
 
     cdef void offer(self) noexcept:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
@@ -210,9 +227,11 @@ cdef class Exchange:
         cdef fw_conn *others = fw_loop_waiting(self.gateway.loop)
         if own is not NULL or others is not NULL or fw_loop_lines_wait(self.gateway.loop):
             fw_monitor_offer(self.gateway.monitor, own, others)
+        fw_abort_lend(self.gateway.on_abort, self.conn)
 
     cdef void reclaim(self) noexcept:
         """The application has given the thread back: the output is ours again."""
+        fw_abort_back(self.gateway.on_abort)
         fw_monitor_reclaim(self.gateway.monitor)
 
     cdef void send_unless_quick(self) noexcept:
@@ -293,7 +312,7 @@ cdef class Exchange:
             self.body.conn = NULL
             self.body = None
         self.conn = NULL
-        self.status = self.headers = None
+        self.status = self.headers = self.request = None
         return 0
 
     cdef int respond_blocks(self, blocks) except -1:
@@ -374,11 +393,18 @@ cdef inline bint nothing_missing(const fw_conn *conn) noexcept:
 cdef class Gateway:
     """What the requests of one worker share: the application, its environs, the log."""
 
-    def __init__(self, application, log, Environ environ not None, bint access_log):
+    def __init__(
+        self, application, log, Environ environ not None, bint access_log, worker, pre_request, post_request
+    ):
         self.application = application
         self.log = log
         self.environ = environ
         self.access_log = access_log
+        self.worker = worker
+        self.pre_request = pre_request
+        self.post_request = post_request
+        self.hooked = pre_request is not None or post_request is not None
+        self.keep_head = access_log or post_request is not None
 
     def __dealloc__(self):
         for i in range(NAME_SLOTS):
@@ -419,6 +445,9 @@ cdef class Gateway:
             environ = self.environ.make(conn)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
+            if self.hooked:
+                self.before(exchange, environ)
+            self.nr += 1
             exchange.offer()
             args[0] = NULL
             args[1] = <PyObject *>environ
@@ -431,8 +460,13 @@ cdef class Gateway:
             fw_conn_answered(conn)
         except BaseException as error:
             self.failed(exchange, error)
+        if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
+            conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
+            exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
         if self.access_log and environ is not None:
             self.log_access(exchange, environ, fw_clock_ns() - began)
+        if self.hooked:
+            self.after(exchange, environ)
         exchange.end()
         # Somebody who kept start_response or write must not reach the next request with it.
         if (
@@ -443,13 +477,38 @@ cdef class Gateway:
             self.spare = exchange
         return 0
 
+    cdef int before(self, Exchange exchange, dict environ) except -1:
+        """What pre_request raises is an error of the application's."""
+        exchange.request = Request(environ)
+        if self.pre_request is not None:
+            exchange.offer()
+            self.pre_request(self.worker, exchange.request)
+            exchange.reclaim()
+        return 0
+
+    cdef int after(self, Exchange exchange, dict environ) except -1:
+        """Call post_request, whatever has happened before."""
+        cdef fw_conn *conn = exchange.conn
+        if self.post_request is None or exchange.request is None: # no memory even for an environ
+            return 0
+        response = self.response(conn, exchange.status, exchange.headers)
+        exchange.reclaim()
+        exchange.offer() # what post_request does, perhaps slowly, is no client's concern
+        try:
+            self.post_request(self.worker, exchange.request, environ, response)
+        except BaseException as error:
+            if not (self.on_abort.told and isinstance(error, SystemExit)):
+                self.log.exception("Exception in the hook post_request")
+        exchange.reclaim()
+        return 0
+
     cdef int failed(self, Exchange exchange, error) except -1:
         """The application, or its iterable, has raised `error`. One that calls sys.exit() ends its request, not the
         worker that others rely on.
         """
         cdef fw_conn *conn = exchange.conn
         cdef fw_head *head = &conn.parser.head
-        cdef fw_error lost
+        cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
@@ -460,8 +519,12 @@ cdef class Gateway:
         elif conn.resp.stage == FW_RESP_BODY:
             fw_conn_cut(conn, FW_E_APP_FAILED)
         else:
-            fw_conn_refuse(conn, FW_E_APP_FAILED)
-            exchange.status = exchange.headers = None
+            # where the signal handler could not answer, this does
+            refusal = FW_E_APP_TIMEOUT if self.on_abort.told else FW_E_APP_FAILED
+            fw_conn_refuse(conn, refusal)
+            exchange.status, exchange.headers = status_line(refusal), []
+        if self.on_abort.told and isinstance(error, SystemExit):
+            return 0 # the arbiter tells of it
         if lost != FW_OK and isinstance(error, OSError):
             self.log.debug("Client left while %s was answered: %r", target, error)
         else:
@@ -477,14 +540,33 @@ cdef class Gateway:
 
     def log_access(self, Exchange exchange, environ, uint64_t duration_ns):
         """The access line of a format or a logger that only Python can serve; the others are the core's."""
+        cdef fw_conn *conn = exchange.conn
         status = exchange.status or "500 Internal Server Error"
-        if exchange.conn.error == FW_E_PEER_RESET or exchange.conn.error == FW_E_WRITE_TIMEOUT:
+        if conn.error == FW_E_PEER_RESET or conn.error == FW_E_WRITE_TIMEOUT:
             status = CLIENT_GONE
-        self.access(status, exchange.conn.resp.sent, exchange.headers or [], environ, duration_ns)
+        self.access(self.response(conn, status, exchange.headers), environ, duration_ns)
 
-    def access(self, str status, sent, headers, dict environ, uint64_t duration_ns):
+    cdef object response(self, const fw_conn *conn, status, headers):
+        """As hooks and loggers see it."""
+        return Response(
+            status,
+            headers if headers is not None else [],
+            sent=conn.resp.sent,
+            length=conn.resp.length if conn.resp.has_length else None,
+            headers_sent=conn.resp.stage >= FW_RESP_BODY,
+            closes=not conn.resp.keep_alive,
+        )
+
+    def refused(self, str status, dict environ):
+        """The access line of a request that the application did not see."""
+        self.access(
+            Response(status, [], sent=0, length=None, headers_sent=True, closes=True), environ, 0
+        )
+
+    cdef int access(self, response, dict environ, uint64_t duration_ns) except -1:
         took = timedelta(microseconds=duration_ns // 1000)
         try:
-            self.log.access(Answered(status, sent, headers), Asked(environ), environ, took)
+            self.log.access(response, Request(environ), environ, took)
         except Exception:
             self.log.exception("Exception in the access log")
+        return 0

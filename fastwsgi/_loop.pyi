@@ -3,11 +3,11 @@
 import socket
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 from wsgiref.types import WSGIApplication
 
 from fastwsgi._board import Board
-from fastwsgi.access_format import Answered, Asked
+from fastwsgi.message import Request, Response
 
 BODY_MEMORY: int
 """Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
@@ -21,7 +21,9 @@ class Log(Protocol):
     def error(self, msg: str, *args: object) -> None: ...
     def warning(self, msg: str, *args: object) -> None: ...
     def debug(self, msg: str, *args: object) -> None: ...
-    def access(self, resp: Answered, req: Asked, environ: dict[str, object], request_time: timedelta) -> None:
+    def access(
+        self, resp: Response, req: Request, environ: dict[str, object], request_time: timedelta
+    ) -> None:
         """A request was answered, refused or given up. Only with access_log, and where the core cannot write
         the line."""
 
@@ -34,7 +36,13 @@ class Loop:
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
     `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
     else by log.access(). `script_name` is the path that the application is mounted below. After max_requests
-    `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
+    `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
+    nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
+    connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
+    application is called, post_request when the response is made, whatever it is.
+
+    While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
+    the handler that was there is called: csrc/fw_abort.h.
 
     Raises OSError where the system gives no descriptors, ValueError or TypeError for arguments that make no
     sense.
@@ -67,12 +75,20 @@ class Loop:
         access_format: str | None = None,
         access_fd: int = -1,
         watch_fd: int = -1,
+        own_listeners: bool = False,
         script_name: str = "",
+        worker: object = None,
+        pre_request: Callable[[Any, Request], object] | None = None,
+        post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
         retire: Callable[[], None] | None = None,
     ) -> None: ...
     @property
     def requests(self) -> int:
         """Requests answered so far."""
+
+    @property
+    def nr(self) -> int:
+        """Requests begun so far: calls of the application."""
 
     @property
     def wakeup_fd(self) -> int:

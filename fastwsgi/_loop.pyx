@@ -42,6 +42,7 @@ cdef class Loop:
 
     cdef fw_loop loop
     cdef fw_monitor monitor
+    cdef fw_abort on_abort
     cdef fw_access access
     cdef fw_slot *slot
     cdef Gateway gateway
@@ -61,7 +62,7 @@ cdef class Loop:
         graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
-        retire=None,
+        retire=None, bint own_listeners=False, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -90,6 +91,7 @@ cdef class Loop:
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
         config.max_requests = max_requests if retire is None else 0
+        config.own_listeners = own_listeners
         self.retire_after = max_requests
         self.retire = retire if max_requests else None
         config.tmpdir = tmpdir
@@ -120,9 +122,12 @@ cdef class Loop:
         if watch_fd >= 0 and not fw_loop_watch(&self.loop, watch_fd):
             raise OSError(errno, os.strerror(errno))
         logs = access_log and not self.writes_lines
-        self.gateway = Gateway(application, log, Environ(templates, local, script_name), logs)
+        self.gateway = Gateway(
+            application, log, Environ(templates, local, script_name), logs, worker, pre_request, post_request
+        )
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
+        self.gateway.on_abort = &self.on_abort
 
     def __dealloc__(self):
         if self.made:
@@ -145,6 +150,11 @@ cdef class Loop:
         return self.loop.requests
 
     @property
+    def nr(self):
+        """Requests begun so far: calls of the application."""
+        return self.gateway.nr
+
+    @property
     def wakeup_fd(self):
         """For signal.set_wakeup_fd: a byte written to it ends the loop's wait."""
         return self.loop.wake_write
@@ -156,11 +166,15 @@ cdef class Loop:
     def run(self):
         """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""
         if self.slot is not NULL:
+            self.slot.booted_ns = fw_clock_ns()
             self.slot.state = FW_SLOT_SERVING
+        # One loop in a process has SIGABRT; another one does without.
+        fw_abort_arm(&self.on_abort, &self.monitor, self.loop.env.server, self.loop.env.server_len)
         try:
             self.turns()
         finally:
             self.finish()
+            fw_abort_disarm(&self.on_abort)
 
     cdef int turns(self) except -1:
         cdef fw_loop *loop = &self.loop
@@ -239,7 +253,7 @@ cdef class Loop:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
             if self.gateway.access_log and error != FW_E_WRITE_TIMEOUT:
                 status = str(fw_error_status(error) or CLIENT_GONE)
-                self.gateway.access(status, 0, [], refused_environ(refusal, address), 0)
+                self.gateway.refused(status, refused_environ(refusal, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0

@@ -31,33 +31,6 @@ REQUEST_LINE = "fastwsgi.request_line"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class Answered:
-    """An answer, as access() sees it."""
-
-    def __init__(self, status: str, sent: int, headers: list[tuple[str, str]]) -> None:
-        self.status = status
-        self.status_code = int(status[:3])
-        self.sent = sent
-        self.headers = headers
-        self.response_length: int | None = None
-        self.headers_sent = True
-
-
-class Asked:
-    """A request, as access() sees it."""
-
-    def __init__(self, environ: Mapping[str, Any]) -> None:
-        self.method = environ.get("REQUEST_METHOD")
-        self.uri = environ.get("RAW_URI")
-        self.path = environ.get("PATH_INFO")
-        self.query = environ.get("QUERY_STRING")
-        self.headers = [
-            (key.removeprefix("HTTP_").replace("_", "-"), value)
-            for key, value in environ.items()
-            if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")
-        ]
-
-
 class SafeAtoms(dict[str, Any]):
     """The atoms of one request, escaped. What is not among them is '-'."""
 

@@ -15,13 +15,17 @@ import importlib
 import os
 import selectors
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from fastwsgi import __version__, sockets
 from fastwsgi.app.loader import enter_project
-from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, ListenError
+from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, StartError
+from fastwsgi.listeners import Listeners
+from fastwsgi.origin import Origin
 from fastwsgi.pool import Pool
 from fastwsgi.reload import Reload
+from fastwsgi.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import socket
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
     from fastwsgi.workers.base import Worker
 
 # All times are in seconds.
-LISTEN_RETRIES = 5
 LISTEN_PAUSE = 1.0
 QUICK_GRACE = 2.0
 
@@ -58,14 +61,13 @@ class Arbiter:
     def __init__(self, app: BaseApplication) -> None:
         self.app = app
         self.settings: Settings = app.cfg
-        self.environ = dict(os.environ)
-        """As the server was started with."""
-        os.environ.update(self.settings.env)
+        origin = Origin()
+        origin.set_environment(self.settings.env)
         enter_project(self.settings.chdir, self.settings.pythonpath)
         self.pid = os.getpid()
-        self.master_pid = 0
-        """Of the server that this one is to replace."""
         self.log = self.settings.logger_class(self.settings)
+        self.surroundings = Surroundings(self.settings, self.log, origin)
+        self.listeners = Listeners(self.settings)
         self.selector = selectors.DefaultSelector()
         self.wake_fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         # workers hold the writing end of this one, and can say no more than that there is news on the board
@@ -74,8 +76,6 @@ class Arbiter:
         self.watch_fd, self.life_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.selector.register(self.wake_fd, selectors.EVENT_READ)
         self.listen_to(self.news_fd, self.read_news)
-        self.bound: list[tuple[str, socket.socket]] = []
-        """What is open, with the address it was opened for."""
         self.exit_code: int | None = None
         """Not None: the server is ending, with this code."""
         self.quick = False
@@ -89,7 +89,7 @@ class Arbiter:
             signal.SIGTTOU: self.remove_worker,
             signal.SIGWINCH: self.dismiss_workers,
             signal.SIGUSR1: self.reopen_logs,
-            signal.SIGUSR2: self.ignore_signal,
+            signal.SIGUSR2: self.start_new_master,
         }
         self.pool = Pool(self, max(SLOTS, 4 * self.settings.workers))
         self.reload = Reload(self, app)
@@ -101,6 +101,11 @@ class Arbiter:
     @property
     def cfg(self) -> Settings:
         return self.settings
+
+    @property
+    def master_pid(self) -> int:
+        """Of the server that this one is to replace; 0: there is none."""
+        return self.surroundings.upgrade.old
 
     @property
     def num_workers(self) -> int:
@@ -129,7 +134,7 @@ class Arbiter:
 
     @property
     def LISTENERS(self) -> list[socket.socket]:  # noqa: N802
-        return self.reload.target.listeners
+        return self.listeners.of_seat(settings=self.settings)
 
     @property
     def address(self) -> object:
@@ -156,21 +161,24 @@ class Arbiter:
             self.close()
 
     def supervise(self) -> int:
-        self.log.info("Starting fastwsgi %s", __version__)
-        self.log_settings()
         try:
+            self.surroundings.enter()
+            self.pid = os.getpid()
+            self.log.info("Starting fastwsgi %s", __version__)
+            self.log_settings()
             if not self.start():
                 return EXIT_CONFIG
             while self.exit_code is None or self.pool.everybody():
                 if self.exit_code is None:
                     self.reload.step()
-                for signum in self.wait(self.pool.next_deadline()):
+                for signum in self.wait(self.next_deadline()):
                     self.handle_signal(signum)
                 self.look_after_workers()
+                self.surroundings.beat(time.monotonic(), self.status())
             self.log.info("Shutting down: Master")
             if self.exit_code in BOOT_FAILURES:
                 self.log.error("Reason: %s", BOOT_FAILURES[self.exit_code])
-        except ListenError as error:
+        except StartError as error:
             self.log.critical("%s", error)
             return EXIT_CONFIG
         except Exception:
@@ -182,13 +190,12 @@ class Arbiter:
         return self.exit_code
 
     def start(self) -> bool:
-        """Open the listeners and say so. False: a hook does not want us to serve. ListenError."""
+        """Open the listeners and say so. False: a hook does not want us to serve. StartError."""
         if not self.call_hook("on_starting", self):
             return False
-        self.open_listeners()
+        self.surroundings.listen(self.listeners, self.pause)
         if self.exit_code is None:
-            urls = ",".join(sockets.url(listener) for listener in self.LISTENERS)
-            self.log.info("Listening at: %s (%s)", urls, self.pid)
+            self.log.info("Listening at: %s (%s)", self.urls(), self.pid)
             self.log.info("Using worker: %s", self.settings.worker_class)
             self.log.info("Number of workers: %s", self.num_workers)
             return self.call_hook("when_ready", self)
@@ -203,97 +210,66 @@ class Arbiter:
 
     def adopt(self, generation: Generation) -> None:
         """Be as its settings say: environment, directory, logs. What is raised is wrong with one of them."""
-        self.leave_environment(self.settings)
         self.app, self.settings = generation.app, generation.settings
-        os.environ.update(self.settings.env)
         enter_project(self.settings.chdir, self.settings.pythonpath)
+        self.surroundings.adopt(self.settings)
         importlib.invalidate_caches()
         self.log.setup(self.settings)
         self.log.reopen_files()
 
-    def leave_environment(self, settings: Settings) -> None:
-        """Undo what they have set in the environment."""
-        for name in settings.env:
-            if name in self.environ:
-                os.environ[name] = self.environ[name]
-            else:
-                os.environ.pop(name, None)
-
-    def let_go(self) -> None:
-        """In a child: close what is the arbiter's alone, and what is not of its own generation."""
+    def let_go(self, listeners: list[socket.socket]) -> None:
+        """In a child: close what is the arbiter's alone, and all listeners but these."""
         self.selector.close()
         for fd in (self.wake_fd, self.signal_fd, self.news_fd, self.life_fd):
             os.close(fd)
-        for _, listener in self.bound:
-            if listener not in self.LISTENERS:
+        for listener in self.listeners.all():
+            if listener not in listeners:
                 listener.close()
 
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""
         self.close_listeners()
-        self.leave_environment(self.settings)
+        self.surroundings.leave()
         self.selector.close()
         for template in self.pool.templates:
             template.close()
         for fd in (self.wake_fd, self.signal_fd, self.news_fd, self.tell_fd, self.watch_fd, self.life_fd):
             os.close(fd)
+        self.pool.stacks.close()
         close = getattr(self.log, "close", None)
         if close is not None:  # a logger of the user's own may have only gunicorn's methods
             close()
 
     # listeners
 
-    def open_listeners(self) -> None:
-        """ListenError: an address cannot be listened on, or not even after some tries."""
-        for text in self.settings.bind:
-            for retries_left in range(LISTEN_RETRIES, -1, -1):
-                try:
-                    self.LISTENERS.append(self.open_listener(text, self.settings))
-                    break
-                except OSError as error:
-                    address = sockets.parse_address(text)
-                    if error.errno not in sockets.RETRIED or not retries_left:
-                        raise ListenError(f"Can't listen on {address}: {error.strerror}") from None
-                    self.log.error("Can't listen on %s: %s. Retrying in 1 second.", address, error.strerror)
-                for signum in self.wait(LISTEN_PAUSE):
-                    self.handle_signal(signum)
-                if self.exit_code is not None:
-                    return
+    def pause(self, why: str) -> bool:
+        """Wait before an address is tried again; False: the server is ending."""
+        self.log.error("%s. Retrying in 1 second.", why)
+        for signum in self.wait(LISTEN_PAUSE):
+            self.handle_signal(signum)
+        return self.exit_code is None
 
-    def open_listeners_anew(self, settings: Settings) -> list[socket.socket]:
-        """For these settings: those that are open already, and new ones. ListenError: one cannot be."""
-        at_hand = list(self.bound)
-        found: list[socket.socket] = []
-        for text in settings.bind:
-            same = next((pair for pair in at_hand if pair[0] == text), None)
-            if same is not None:
-                at_hand.remove(same)
-                found.append(same[1])
-                continue
-            try:
-                found.append(self.open_listener(text, settings))
-            except OSError as error:
-                address = sockets.parse_address(text)
-                raise ListenError(f"Can't listen on {address}: {error.strerror}") from None
-            self.log.info("Listening at: %s (%s)", sockets.url(found[-1]), self.pid)
-        return found
-
-    def open_listener(self, text: str, settings: Settings) -> socket.socket:
-        listener = sockets.listen(sockets.parse_address(text), settings.backlog)
-        self.bound.append((text, listener))
-        return listener
+    def open_more_listeners(self, settings: Settings) -> None:
+        """What these settings want and is not there yet. ListenError: something of it cannot be."""
+        before = self.listeners.all()
+        self.listeners.widen(settings)
+        for listener in self.listeners.of_seat(settings=settings):
+            if listener not in before:
+                self.log.info("Listening at: %s (%s)", sockets.url(listener), self.pid)
 
     def close_listeners(self) -> None:
-        while self.bound:
-            sockets.close(self.bound.pop()[1])
+        self.surroundings.stopping(self.listeners)
 
     def close_listeners_except(self, *generations: Generation) -> None:
-        """Those that no worker of these generations listens on."""
-        kept = [pair for pair in self.bound if any(pair[1] in item.listeners for item in generations)]
-        for pair in self.bound:
-            if pair not in kept:
-                sockets.close(pair[1])
-        self.bound = kept
+        """Those that none of these generations wants, of which the last is the one that is served."""
+        self.listeners.narrow(*(generation.settings for generation in generations))
+
+    def urls(self) -> str:
+        return ",".join(sockets.url(listener) for listener in self.LISTENERS)
+
+    def status(self) -> str | None:
+        """What the service manager is told; None: nothing, as it does not serve yet or not any more."""
+        return f"Serving at {self.urls()}" if self.exit_code is None and self.pool.has_served() else None
 
     # signals
 
@@ -391,10 +367,17 @@ class Arbiter:
         except OSError as error:
             self.log.error("Can't reopen a log: %s", error)
 
-    def ignore_signal(self) -> None:
-        self.log.warning("This signal is not supported yet, and was ignored")
+    def start_new_master(self) -> None:
+        self.surroundings.start_new_master(self.listeners, lambda: self.settings.pre_exec(self))
 
     # what becomes of workers
+
+    def next_deadline(self) -> float | None:
+        """Seconds until something has to be done without news; None: there is no such thing."""
+        now = time.monotonic()
+        beat = self.surroundings.next_beat(now)
+        wanted = [self.pool.next_deadline(), None if beat is None else max(0.0, beat - now)]
+        return min((seconds for seconds in wanted if seconds is not None), default=None)
 
     def reap(self) -> None:
         for death in self.pool.reap():

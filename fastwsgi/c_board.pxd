@@ -17,6 +17,16 @@ cdef extern from "fw_board.h" nogil:
         uint64_t requests
         uint64_t refused
         uint32_t connections
+        uint32_t generation
+        uint64_t booted_ns
+
+    struct fw_slot_request:
+        uint64_t turn
+        uint64_t since_ns
+        size_t line_len
+        size_t client_len
+        char *line
+        char *client
 
     struct fw_board:
         uint32_t count
@@ -25,6 +35,5 @@ cdef extern from "fw_board.h" nogil:
     fw_board *fw_board_create(uint32_t count)
     void fw_board_destroy(fw_board *board)
     void fw_slot_clear(fw_slot *slot)
-    void fw_slot_enter(fw_slot *slot)
-    void fw_slot_leave(fw_slot *slot)
+    void fw_slot_read(const fw_slot *slot, fw_slot_request *request)
     void fw_slot_count(uint64_t *counter)

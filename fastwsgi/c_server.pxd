@@ -19,6 +19,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_VALUE
         FW_E_APP_LENGTH
         FW_E_APP_FAILED
+        FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY
         FW_E_PEER_CLOSED
         FW_E_PEER_RESET
@@ -26,6 +27,7 @@ cdef extern from "fw_error.h" nogil:
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
+    const char *fw_error_reason(int status)
     const char *fw_error_name(fw_error error)
 
 cdef extern from "fw_scan.h" nogil:
@@ -128,6 +130,7 @@ cdef extern from "fw_resp.h" nogil:
         uint8_t stage
         uint8_t framing
         bint has_length
+        bint keep_alive
         bint dropped
         uint16_t status
         uint64_t length
@@ -188,6 +191,8 @@ cdef extern from "fw_conn.h" nogil:
         fw_refusal *each
 
     struct fw_conn_env:
+        const char *server
+        size_t server_len
         fw_pool blocks
         fw_refusals refusals
 
@@ -234,6 +239,7 @@ cdef extern from "fw_loop.h" nogil:
         uint32_t connections
         uint32_t grace_ms
         uint64_t max_requests
+        bint own_listeners
         const char *tmpdir
         const char *server
         fw_slot *slot
@@ -272,3 +278,12 @@ cdef extern from "fw_monitor.h" nogil:
     void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn, fw_conn *chain)
     bint fw_monitor_holds(const fw_monitor *monitor, const fw_conn *conn)
     void fw_monitor_reclaim(fw_monitor *monitor)
+
+cdef extern from "fw_abort.h" nogil:
+    struct fw_abort:
+        bint told
+
+    bint fw_abort_arm(fw_abort *on_abort, fw_monitor *monitor, const char *server, size_t server_len)
+    void fw_abort_disarm(fw_abort *on_abort)
+    void fw_abort_lend(fw_abort *on_abort, fw_conn *conn)
+    void fw_abort_back(fw_abort *on_abort)

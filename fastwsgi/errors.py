@@ -48,7 +48,11 @@ class UsageError(ConfigError):
         self.args = (message,)
 
 
-class ListenError(Exception):
+class StartError(Exception):
+    """The server cannot run where, or as whom, it was told to. The message is one line that says why."""
+
+
+class ListenError(StartError):
     """An address cannot be listened on. The message names it and says why."""
 
 

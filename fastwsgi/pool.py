@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from fastwsgi._board import BOOTING, FREE, LEAVING, RETIRING, SERVING, Board
 from fastwsgi.errors import EXIT_INTERNAL
 from fastwsgi.process import end_process, fork_process
+from fastwsgi.stuck import Stacks, doing
 from fastwsgi.workers import KINDS
 from fastwsgi.workers.base import Place
 
@@ -46,12 +47,10 @@ class Generation:
     Each has an application object of its own, so that an older one can still be served when a younger fails.
     """
 
-    def __init__(self, number: int, app: BaseApplication, listeners: list[socket.socket]) -> None:
+    def __init__(self, number: int, app: BaseApplication) -> None:
         self.number = number
         self.app = app
         self.settings: Settings = app.cfg
-        self.listeners = listeners
-        """In the order of the setting `bind`."""
 
 
 class Member:
@@ -60,7 +59,7 @@ class Member:
     title: ClassVar[str] = "Worker"
 
     def __init__(
-        self, generation: Generation, slot: int, patience: float, worker: Worker | None = None
+        self, generation: Generation, slot: int, patience: float, worker: Worker | None = None, seat: int = 0
     ) -> None:
         """`patience`: how long it may take to boot; 0: as long as it likes.
 
@@ -69,6 +68,8 @@ class Member:
         self.worker = worker
         self.generation = generation
         self.slot = slot
+        self.seat = seat
+        """Which of the listeners are its."""
         self.patience = patience
         self.pid = 0
         """0: it is being forked from a template, which has not yet told its pid."""
@@ -79,6 +80,8 @@ class Member:
         """The last signal it was sent, or is to be sent as soon as there is a pid."""
         self.kill_at: float | None = None
         self.killed = False
+        self.stuck = ""
+        """What it was doing, and for how long, when it was told to go because of that."""
         self.dead = False
         self.seen = (BOOTING, 0)
         """State and turn on the board ..."""
@@ -114,6 +117,7 @@ class Pool:
     def __init__(self, server: Arbiter, slots: int) -> None:
         self.server = server
         self.board = Board(slots)
+        self.stacks = Stacks()
         self.workers: dict[int, Member] = {}
         """By slot, the oldest first."""
         self.templates: list[Template] = []
@@ -186,6 +190,9 @@ class Pool:
                 # the latter is about to be reaped
                 return
         missing = wanted - len(new)
+        if missing <= 0:
+            # the seats of those who died have been taken again
+            self.server.listeners.close_seats(self.server.listeners.seats.keys() - self.seats())
         if old:
             one_more = 1 if serving == len(new) else 0
             missing = min(missing, max(one_more, wanted - len(old) - len(new)))
@@ -210,9 +217,17 @@ class Pool:
         slot = self.take_slot()
         if slot is None:
             return False
+        try:
+            seat = self.server.listeners.take_seat(self.seats())
+        except OSError as error:
+            self.board.clear(slot)
+            self.server.log.error("Can't open listeners for a worker: %s", error.strerror)
+            self.back_off()
+            return False
+        self.board.set_generation(slot, generation.number)
         self.age += 1
-        worker = self.make_worker(generation, slot, self.age)
-        member = Member(generation, slot, patience, worker)
+        worker = self.make_worker(generation, slot, self.age, seat)
+        member = Member(generation, slot, patience, worker, seat)
         pid = 0
         try:
             if template is not None:
@@ -235,6 +250,7 @@ class Pool:
         slot = self.take_slot()
         if slot is None:
             return
+        self.board.set_generation(slot, generation.number)
         try:
             template = Template(generation, slot, patience)
             template.pid = fork_process(lambda: template.become(self))
@@ -258,12 +274,20 @@ class Pool:
             self.board.set_state(slot, BOOTING)
         return slot
 
-    def make_worker(self, generation: Generation, slot: int, age: int) -> Worker:
+    def seats(self) -> list[int]:
+        """Those of the workers that stay."""
+        return [member.seat for member in self.workers.values() if not member.leaving]
+
+    def make_worker(self, generation: Generation, slot: int, age: int, seat: int | None = None) -> Worker:
         server, settings = self.server, generation.settings
-        place = Place(self.board, slot, server.watch_fd, server.tell_fd)
+        place = Place(self.board, slot, server.watch_fd, server.tell_fd, self.stacks)
         kind = KINDS[settings.worker_class]
-        listeners = list(generation.listeners)
-        return kind(age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place)
+        listeners = server.listeners.of_seat(seat, settings)
+        worker = kind(
+            age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place
+        )
+        worker.own_listeners = server.listeners.own_seats
+        return worker
 
     def cannot_fork(self, error: Exception) -> None:
         self.log_failed_fork(error)
@@ -307,12 +331,13 @@ class Pool:
 
     def become_worker(self, worker: Worker) -> NoReturn:
         """The child's side of the fork. Never returns to the arbiter's code."""
-        self.let_go()
+        self.let_go(worker.sockets)
         self.run_worker(worker)
 
     def run_worker(self, worker: Worker) -> NoReturn:
         code, quick = EXIT_INTERNAL, False
         try:
+            self.server.surroundings.worker_title()
             code = worker.run(self.server)
             quick = worker.quick
         except BaseException:
@@ -320,9 +345,9 @@ class Pool:
         finally:
             end_process(code, quick=quick)
 
-    def let_go(self) -> None:
-        """In a child: close what is the arbiter's alone."""
-        self.server.let_go()
+    def let_go(self, listeners: list[socket.socket]) -> None:
+        """In a child: close what is the arbiter's alone, and the listeners that are not its own."""
+        self.server.let_go(listeners)
         for template in self.templates:
             template.close()
         self.templates.clear()
@@ -335,6 +360,9 @@ class Pool:
             grace = member.generation.settings.graceful_timeout + LEAVE_MARGIN
         member.leaving = True
         member.kill_at = time.monotonic() + grace
+        if signum == signal.SIGTERM and member.seat not in self.seats():
+            # before it knows: whoever comes now is given to others
+            self.server.listeners.close_seats([member.seat])
         self.send(member, signum)
 
     def dismiss_templates(self, keep: Iterable[Generation]) -> None:
@@ -374,10 +402,11 @@ class Pool:
             if pid == 0:
                 return deaths
             member = self.find(pid)
-            if member is None:
+            code = os.waitstatus_to_exitcode(status)
+            if member is not None:
+                deaths.append(self.bury(member, code))
+            elif not self.server.surroundings.reap(pid, code):
                 self.server.log.debug("Reaped a child that is no worker (pid:%s)", pid)
-            else:
-                deaths.append(self.bury(member, os.waitstatus_to_exitcode(status)))
 
     def find(self, pid: int) -> Member | None:
         if any(member.pid == 0 for member in self.workers.values()):
@@ -390,6 +419,7 @@ class Pool:
         """Say how it ended."""
         log = self.server.log
         booting = self.is_booting(member)
+        self.tell_where_it_was(member, code)
         self.forget(member)
         if code > 0:
             log.error("%s exited with code %s", member, code)
@@ -402,6 +432,24 @@ class Pool:
             self.served |= not booting
             self.server.call_hook("child_exit", self.server, member.worker)
         return Death(member, code, booting, time.monotonic() - member.started < YOUNG)
+
+    def tell_where_it_was(self, member: Member, code: int) -> None:
+        """Log the stack of one that was stuck, or that has crashed."""
+        stack = self.stacks.take(member.slot)
+        if member.stuck:
+            self.server.log.error(
+                "%s %s, and is stuck here, most recent call last:\n%s",
+                member,
+                member.stuck,
+                stack or "  (it could not even say where)",
+            )
+        elif stack and code != 0:
+            self.server.log.error(
+                "%s %s, and got the signal here, most recent call last:\n%s",
+                member,
+                doing(self.board.read(member.slot), member.started),
+                stack,
+            )
 
     def forget(self, member: Member) -> None:
         """It is gone, and its slot is free."""
@@ -434,6 +482,7 @@ class Pool:
                     self.kill(member)
             elif not member.leaving and self.is_stuck(member, now):
                 self.server.log.critical("WORKER TIMEOUT (pid:%s)", member.pid)
+                member.stuck = doing(self.board.read(member.slot), member.started)
                 self.dismiss(member, signal.SIGABRT, ABORT_GRACE)
                 aborted.append(member)
         return aborted

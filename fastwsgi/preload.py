@@ -28,7 +28,7 @@ from fastwsgi._board import SERVING
 from fastwsgi.errors import EXIT_INTERNAL
 from fastwsgi.pool import Generation, Member
 from fastwsgi.process import become_subreaper, fork_process
-from fastwsgi.workers.base import IGNORED, load_failed, say_where_it_is_stuck, tell
+from fastwsgi.workers.base import IGNORED, load_failed, tell
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -99,7 +99,7 @@ class Template(Member):
         """Never returns to the arbiter's code. What the application gave to atexit is its workers' matter."""
         code = EXIT_INTERNAL
         try:
-            pool.let_go()
+            pool.let_go(pool.server.listeners.of_seat(settings=self.generation.settings))
             self.sock.close()
             self.take_signals(pool)
             code = self.load(pool)
@@ -115,7 +115,6 @@ class Template(Member):
             os._exit(0)
 
         def abort(signum: int, frame: FrameType | None) -> None:
-            say_where_it_is_stuck(pool.server.log, frame)
             os._exit(EXIT_INTERNAL)
 
         def reopen_logs(signum: int, frame: FrameType | None) -> None:
@@ -125,6 +124,7 @@ class Template(Member):
         signal.signal(signal.SIGTERM, leave)
         signal.signal(signal.SIGQUIT, leave)
         signal.signal(signal.SIGABRT, abort)
+        pool.stacks.watch(self.slot)
         signal.signal(signal.SIGUSR1, reopen_logs)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in (signal.SIGINT, *IGNORED):

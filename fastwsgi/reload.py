@@ -37,7 +37,7 @@ class Reload:
 
     def __init__(self, server: Arbiter, app: BaseApplication) -> None:
         self.server = server
-        self.kept = self.target = Generation(1, app, [])
+        self.kept = self.target = Generation(1, app)
         """`kept`: the last generation that came to serve as a whole; `target`: the one that is wanted."""
         self.number = 1
         self.kept_workers = 0
@@ -56,10 +56,12 @@ class Reload:
         """Read the settings anew, and want workers that have them."""
         server, before, workers = self.server, self.target, self.server.num_workers
         app = copy.copy(before.app)
-        server.leave_environment(before.settings)  # the configuration may look at it, and changes it
+        server.surroundings.reloading()
+        server.surroundings.origin.set_environment({})  # the configuration may look at it, and changes it
         try:
             app.reload()
-            generation = Generation(self.number + 1, app, server.open_listeners_anew(app.cfg))
+            server.open_more_listeners(app.cfg)
+            generation = Generation(self.number + 1, app)
             server.adopt(generation)
             server.log_settings()
             server.num_workers = generation.settings.workers
@@ -71,6 +73,7 @@ class Reload:
             expected = isinstance(error, (ConfigError, UsageError, ListenError))
             server.log.error("Cannot reload: %s", error or "", exc_info=None if expected else error)
             server.log.error(KEPT)
+            server.surroundings.reloaded(server.status())
             return
         if not self.rolling:
             self.kept_workers = workers
@@ -91,6 +94,7 @@ class Reload:
         self.kept = self.target
         self.let_go_of_others()
         self.server.log.info("Reloaded: workers with the new settings serve")
+        self.server.surroundings.reloaded(self.server.status())
 
     def abandon(self, reason: str) -> None:
         server, failed = self.server, self.target
@@ -102,6 +106,7 @@ class Reload:
         self.let_go_of_others()
         server.log.error("Reload abandoned: %s", reason)
         server.log.error(KEPT)
+        server.surroundings.reloaded(server.status())
 
     def go_back(self, generation: Generation) -> None:
         """Be as its settings say again, as far as that is still possible."""

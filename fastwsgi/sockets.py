@@ -1,4 +1,7 @@
-"""Listeners: what an address means, opening it, and cleaning up behind it."""
+"""One listener: what an address means, opening it, taking one over, and cleaning up behind it.
+
+Which of them a server has, and which worker gets which, is fastwsgi/listeners.py's matter.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import errno
 import os
 import socket
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastwsgi.errors import ListenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEFAULT_PORT = 8000
 
@@ -30,24 +36,45 @@ class TCPAddress(NamedTuple):
 
 class UnixAddress(NamedTuple):
     path: str
+    """Of a file, or, if it begins with a NUL byte, a name in the abstract namespace."""
+
+    @property
+    def is_abstract(self) -> bool:
+        return self.path.startswith("\0")
 
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        return f"unix:@{self.path[1:]}" if self.is_abstract else f"unix:{self.path}"
 
 
-Address = TCPAddress | UnixAddress
+class FdAddress(NamedTuple):
+    fd: int
+    """A descriptor that whoever started us left open."""
+
+    def __str__(self) -> str:
+        return f"fd://{self.fd}"
+
+
+Address = TCPAddress | UnixAddress | FdAddress
 
 
 def parse_address(text: str) -> Address:
-    """HOST, HOST:PORT, :PORT, [IPV6], [IPV6]:PORT, tcp://..., unix:PATH or unix://PATH.
+    """HOST, HOST:PORT, :PORT, [IPV6], [IPV6]:PORT, tcp://..., unix:PATH, unix://PATH, unix:@NAME or fd://N.
 
     ValueError: it is none of these; the message says what would be right.
     """
+    if text.startswith("fd://"):
+        number = text.removeprefix("fd://")
+        if not (number.isascii() and number.isdigit()):
+            raise ValueError("expected fd://N, the number of an open file descriptor")
+        return FdAddress(int(number))
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         path = path.removeprefix("//")
-        if not path or "\0" in path:
-            raise ValueError("expected unix:PATH")
+        if path.startswith("@"):
+            # a file of such a name is unix:./@NAME
+            path = "\0" + path[1:]
+        if path in ("", "\0") or "\0" in path[1:]:
+            raise ValueError("expected unix:PATH or unix:@NAME")
         return UnixAddress(path)
 
     text = text.removeprefix("tcp://")
@@ -72,21 +99,39 @@ def parse_address(text: str) -> Address:
 DEFER_SECONDS = 1
 
 
-def listen(address: Address, backlog: int) -> socket.socket:
-    """A bound, listening, non-blocking socket that does not outlive an exec. OSError, ListenError: why not.
+class Owner(NamedTuple):
+    """Whose the file of a unix socket becomes."""
 
-    TCP_NODELAY set here is inherited by every connection that is accepted.
+    uid: int
+    gid: int
+
+
+def listen(
+    address: Address, backlog: int, *, umask: int = 0, owner: Owner | None = None, reuse_port: bool = False
+) -> socket.socket:
+    """A bound, non-blocking socket that does not outlive an exec. OSError, ListenError: why not.
+
+    It listens, unless it has `reuse_port`: with the first listen() the kernel hands it its share of the
+    connections, which is for the worker to say. `umask` and `owner` are those of a unix socket's file.
     """
+    if isinstance(address, FdAddress):
+        return adopt(address.fd, backlog)
     if isinstance(address, UnixAddress):
-        return _listen_unix(address, backlog)
+        return _listen_unix(address, backlog, umask, owner)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # inherited by every connection that is accepted
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
+        if reuse_port:
+            # not deferred: a worker that leaves has to find all who have connected to it in its queue
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        else:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
         listener.bind(address)
-        listener.listen(backlog)
+        if not reuse_port:
+            listener.listen(backlog)
     except BaseException:
         listener.close()
         raise
@@ -94,16 +139,46 @@ def listen(address: Address, backlog: int) -> socket.socket:
     return listener
 
 
-def _listen_unix(address: UnixAddress, backlog: int) -> socket.socket:
-    _remove_stale(address)
+def adopt(fd: int, backlog: int) -> socket.socket:
+    """The listener that another process left open for us as `fd`. ListenError: that is not one."""
+    try:
+        # its family and kind are read from the kernel
+        listener = socket.socket(fileno=fd)
+    except OSError as error:
+        raise ListenError(f"Can't listen on fd://{fd}: {error.strerror}") from None
+    try:
+        if listener.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            raise ListenError(f"Can't listen on fd://{fd}: it is neither a TCP nor a unix socket")
+        if listener.type != socket.SOCK_STREAM:
+            raise ListenError(f"Can't listen on fd://{fd}: it is not a stream socket")
+        if listener.family != socket.AF_UNIX:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.listen(backlog)
+    except OSError as error:
+        listener.detach()
+        raise ListenError(f"Can't listen on fd://{fd}: {error.strerror}") from None
+    except BaseException:
+        # it is not ours to close: who set this up wrong may need it for something else
+        listener.detach()
+        raise
+    listener.setblocking(False)
+    listener.set_inheritable(False)
+    return listener
+
+
+def _listen_unix(address: UnixAddress, backlog: int, umask: int, owner: Owner | None) -> socket.socket:
+    if not address.is_abstract:
+        _remove_stale(address)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # a proxy under another user has to reach it: as gunicorn, whose umask setting is 0 by default
-        umask = os.umask(0)
+        before = os.umask(umask)
         try:
             listener.bind(address.path)
         finally:
-            os.umask(umask)
+            os.umask(before)
+        if owner is not None and not address.is_abstract and owner != (os.geteuid(), os.getegid()):
+            os.chown(address.path, *owner, follow_symlinks=False)
         listener.listen(backlog)
     except BaseException:
         listener.close()
@@ -133,19 +208,31 @@ def _remove_stale(address: UnixAddress) -> None:
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def close(listener: socket.socket) -> None:
-    """Close it, and remove the file of a unix socket: for the process that opened it."""
-    name = listener.getsockname()
-    path = name if listener.family == socket.AF_UNIX else ""
+def close(listener: socket.socket, *, remove: bool = True) -> None:
+    """Close it, and with `remove` also delete the file of a unix socket: for the process that made it."""
+    address = address_of(listener)
     listener.close()
-    if path:
+    if remove and isinstance(address, UnixAddress) and not address.is_abstract:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(address.path)
+
+
+def address_of(listener: socket.socket) -> Address:
+    """Where it is bound: with the port that the kernel chose if it was asked to."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return UnixAddress(name if isinstance(name, str) else os.fsdecode(name))
+    return TCPAddress(*name[:2])
 
 
 def url(listener: socket.socket) -> str:
-    """Where clients reach it: with the port that the kernel chose if it was asked to."""
-    name = listener.getsockname()
-    if listener.family == socket.AF_UNIX:
-        return str(UnixAddress(name))
-    return f"http://{TCPAddress(*name[:2])}"
+    """Where clients reach it."""
+    address = address_of(listener)
+    return f"http://{address}" if isinstance(address, TCPAddress) else str(address)
+
+
+def start_listening(listeners: Iterable[socket.socket], backlog: int) -> None:
+    """Let those that only were bound up to now have connections. OSError: another took the port meanwhile."""
+    for listener in listeners:
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.listen(backlog)

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from fastwsgi import access_format
 from fastwsgi._access import Format
-from fastwsgi.access_format import REQUEST_LINE, Answered, Asked, SafeAtoms
+from fastwsgi.access_format import REQUEST_LINE, SafeAtoms
+from fastwsgi.message import Request, Response
+
+
+def answered(status: str, sent: int, headers: list[tuple[str, str]]) -> Response:
+    return Response(status, headers, sent=sent, length=None, headers_sent=True, closes=False)
+
 
 ENVIRON = {
     "REMOTE_ADDR": "192.0.2.7",
@@ -32,12 +38,12 @@ ENVIRON = {
     "wsgi.url_scheme": "http",
     "wsgi.multithread": False,
 }
-ANSWER = Answered("200 OK", 1234, [("Content-Type", "text/html"), ("X-Id", "7"), ("x-id", "8")])
+ANSWER = answered("200 OK", 1234, [("Content-Type", "text/html"), ("X-Id", "7"), ("x-id", "8")])
 TOOK = timedelta(microseconds=2_345_678)
 
 
-def atoms(environ: dict[str, object], answer: Answered = ANSWER, took: timedelta = TOOK) -> SafeAtoms:
-    return SafeAtoms(access_format.atoms(answer, Asked(environ), environ, took, access_format.clock()))
+def atoms(environ: dict[str, object], answer: Response = ANSWER, took: timedelta = TOOK) -> SafeAtoms:
+    return SafeAtoms(access_format.atoms(answer, Request(environ), environ, took, access_format.clock()))
 
 
 def line(text: str, environ: dict[str, object] = ENVIRON) -> str:
@@ -88,7 +94,7 @@ def test_atoms(atom: str, value: str) -> None:
 def test_nothing_known() -> None:
     nothing: dict[str, object] = {"REMOTE_ADDR": ""}
     text = '%(h)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
-    made = text % atoms(nothing, Answered("400", 0, []))
+    made = text % atoms(nothing, answered("400", 0, []))
     assert made == '- - "-" 400 0 "-" "-"'
 
 
@@ -119,7 +125,7 @@ def test_a_client_cannot_write_lines(atom: str, value: str, escaped: str) -> Non
         "RAW_URI": value,
         "SERVER_PROTOCOL": "HTTP/1.1",
     }
-    made = atom % atoms(environ, Answered("200", 0, [("X", value)]))
+    made = atom % atoms(environ, answered("200", 0, [("X", value)]))
     assert made == (f"GET {escaped} HTTP/1.1" if atom == "%(r)s" else escaped)
 
 
@@ -151,7 +157,7 @@ def test_json() -> None:
         "request_id": None,
         "pid": os.getpid(),
     }
-    refused = json.loads(access_format.json_line(Answered("400", 0, []), {REQUEST_LINE: "x\x00"}, TOOK))
+    refused = json.loads(access_format.json_line(answered("400", 0, []), {REQUEST_LINE: "x\x00"}, TOOK))
     assert (refused["method"], refused["status"], refused["request_line"]) == (None, 400, "x\x00")
 
 
@@ -245,7 +251,7 @@ def test_the_core_makes_the_same_lines(
     got = written(text, head, address, status, sent, took_ns).decode()  # always UTF-8
 
     environ = environ_of(target, fields, address)
-    answer = Answered(f"{status} Text", sent, [])
+    answer = answered(f"{status} Text", sent, [])
     took = timedelta(microseconds=took_ns // 1000)
     if text == access_format.JSON:
         want = access_format.json_line(answer, environ, took)
@@ -265,7 +271,7 @@ def test_lines_of_what_is_no_request(sent: bytes) -> None:
     head = sent + b"\r\n"
     text = '"%(r)s" %(m)s'
     got = written(text, head, "::1", 400, 0, 0).decode()
-    assert got == text % atoms(environ, Answered("400", 0, [])) + "\n"
+    assert got == text % atoms(environ, answered("400", 0, [])) + "\n"
     record = json.loads(written("json", head, "::1", 400, 0, 0))
     assert record["status"] == 400
     if sent:

@@ -9,21 +9,24 @@ import pytest
 from fastwsgi import _board
 from fastwsgi._board import BOOTING, FREE, LEAVING, SERVING, Board, Slot
 
+EMPTY = Slot(pid=0, state=FREE, turn=0, requests=0, refused=0, connections=0)
+
 
 def test_a_new_board_is_free() -> None:
     board = Board(3)
     assert board.count == 3
-    assert all(board.read(slot) == Slot(0, FREE, 0, 0, 0, 0) for slot in range(3))
+    assert all(board.read(slot) == EMPTY for slot in range(3))
 
 
 def test_slots_are_apart() -> None:
     board = Board(3)
     board.set_pid(1, 77)
     board.set_state(1, SERVING)
-    assert board.read(1) == Slot(pid=77, state=SERVING, turn=0, requests=0, refused=0, connections=0)
-    assert board.read(0) == board.read(2) == Slot(0, FREE, 0, 0, 0, 0)
+    board.set_generation(1, 3)
+    assert board.read(1) == EMPTY._replace(pid=77, state=SERVING, generation=3)
+    assert board.read(0) == board.read(2) == EMPTY
     board.clear(1)
-    assert board.read(1) == Slot(0, FREE, 0, 0, 0, 0)
+    assert board.read(1) == EMPTY
 
 
 def test_states_differ() -> None:
@@ -67,5 +70,5 @@ def test_the_stub_names_what_there_is() -> None:
         assert f"{name}: int" in text
     for name in dir(Board):
         assert name.startswith("__") or f"def {name}(" in text
-    fields = re.findall(r"^    (\w+): int$", text.split("class Slot")[1], re.MULTILINE)
+    fields = re.findall(r"^    (\w+): (?:int|str)(?: = .*)?$", text.split("class Slot")[1], re.MULTILINE)
     assert tuple(fields) == Slot._fields

@@ -35,6 +35,7 @@ CORE = [
     "fw_loop",
     "fw_share",
     "fw_monitor",
+    "fw_abort",
 ]
 
 CORE_FILES = sorted([*ROOT.glob("csrc/*.c"), *ROOT.glob("csrc/*.h")])
@@ -108,9 +109,9 @@ def test_only_a_worker_imports_the_loop(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_one_function_forks(path: Path) -> None:
-    """All processes begin in it: the arbiter's workers and templates, and what a template forks."""
+    """All processes begin in it: workers, templates, new masters. A daemon is the same process elsewhere."""
     calls = re.findall(r"\bfork\w*\(\)", path.read_text())
-    assert calls.count("fork()") == (1 if path.name == "process.py" else 0)
+    assert calls.count("fork()") == {"process.py": 1, "daemon.py": 2}.get(path.name, 0)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from fastwsgi import access_format, glogging
-from fastwsgi.access_format import Answered, Asked
 from fastwsgi.errors import ConfigError
 from fastwsgi.log import Logger, wants_access
+from fastwsgi.message import Request, Response
 from fastwsgi.settings import Layer, Settings
 
 ENVIRON = {
@@ -53,7 +53,12 @@ def logger(restored_logging: None) -> Iterator[NewLogger]:
 
 
 def access(target: Logger, status: str = "200 OK", environ: Mapping[str, Any] = ENVIRON) -> None:
-    target.access(Answered(status, 12, []), Asked(environ), environ, timedelta(milliseconds=5))
+    target.access(
+        Response(status, [], sent=12, length=None, headers_sent=True, closes=False),
+        Request(environ),
+        environ,
+        timedelta(milliseconds=5),
+    )
 
 
 # the error log
@@ -384,6 +389,7 @@ def test_programs_do_not_get_the_files(logger: NewLogger, tmp_path: Path) -> Non
 CAPTURE = """
 import os, sys
 from fastwsgi.log import Logger, wants_access
+from fastwsgi.message import Request, Response
 from fastwsgi.settings import Layer, Settings
 log = Logger(Settings([Layer("test", {"errorlog": sys.argv[1], "capture_output": True})]))
 print("to standard output", flush=True)

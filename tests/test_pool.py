@@ -88,7 +88,7 @@ def test_it_sleeps_without_end_when_there_is_nothing_to_watch(idle: Arbiter) -> 
     assert idle.pool.next_deadline() is None
     idle.pool.workers[0] = Member(idle.reload.target, 0, patience=10)
     assert idle.pool.next_deadline() == pytest.approx(pool.LOOK, abs=0.5)
-    endless = Generation(1, GivenApplication("nothing", {"timeout": 0}, "test"), [])
+    endless = Generation(1, GivenApplication("nothing", {"timeout": 0}, "test"))
     idle.pool.workers[0] = Member(endless, 0, patience=0)
     assert idle.pool.next_deadline() is None
     idle.pool.workers[0] = Member(endless, 0, patience=300)
@@ -100,11 +100,11 @@ def test_it_sleeps_without_end_when_there_is_nothing_to_watch(idle: Arbiter) -> 
 
 def test_without_a_timeout_a_reload_has_patience_but_an_end(idle: Arbiter) -> None:
     endless = GivenApplication("nothing", {"timeout": 0}, "test")
-    idle.reload.kept = idle.reload.target = Generation(1, endless, [])
+    idle.reload.kept = idle.reload.target = Generation(1, endless)
     assert idle.reload.patience == 0
-    idle.reload.target = Generation(2, endless, [])
+    idle.reload.target = Generation(2, endless)
     assert idle.reload.patience == RELOAD_PATIENCE
-    idle.reload.target = Generation(3, GivenApplication("nothing", {"timeout": 8}, "test"), [])
+    idle.reload.target = Generation(3, GivenApplication("nothing", {"timeout": 8}, "test"))
     assert idle.reload.patience == 8
 
 
@@ -149,7 +149,7 @@ def stage(idle: Arbiter, monkeypatch: pytest.MonkeyPatch) -> Stage:
 @pytest.fixture
 def generation() -> Callable[[int], Generation]:
     """generation(number)"""
-    return lambda number: Generation(number, GivenApplication("nothing", {}, "test"), [])
+    return lambda number: Generation(number, GivenApplication("nothing", {}, "test"))
 
 
 def test_at_first_all_boot_at_once(stage: Stage, generation: Callable[[int], Generation]) -> None:

@@ -10,9 +10,20 @@ from pathlib import Path
 import pytest
 
 from fastwsgi.errors import ListenError
-from fastwsgi.sockets import TCPAddress, UnixAddress, close, listen, parse_address, url
+from fastwsgi.sockets import (
+    FdAddress,
+    Owner,
+    TCPAddress,
+    UnixAddress,
+    adopt,
+    close,
+    listen,
+    parse_address,
+    url,
+)
 
 HERE = TCPAddress("127.0.0.1", 0)
+NOBODY = 65534
 
 
 @pytest.mark.parametrize(
@@ -28,6 +39,11 @@ HERE = TCPAddress("127.0.0.1", 0)
         ("unix:/run/x.sock", UnixAddress("/run/x.sock")),
         ("unix:///run/x.sock", UnixAddress("/run/x.sock")),
         ("unix:x.sock", UnixAddress("x.sock")),
+        ("unix:@name", UnixAddress("\0name")),
+        ("unix:\0name", UnixAddress("\0name")),
+        ("unix:./@name", UnixAddress("./@name")),
+        ("tcp://[::1]:80", TCPAddress("::1", 80)),
+        ("fd://3", FdAddress(3)),
     ],
 )
 def test_parse_address(text: str, address: object) -> None:
@@ -49,6 +65,11 @@ def test_parse_address(text: str, address: object) -> None:
         "[a]:1",
         "unix:",
         "unix://",
+        "unix:@",
+        "unix:a\0b",
+        "fd://",
+        "fd://x",
+        "fd://-1",
         "a:²",
     ],
 )
@@ -63,6 +84,8 @@ def test_no_address(text: str) -> None:
         (TCPAddress("", 80), "0.0.0.0:80"),
         (TCPAddress("::1", 80), "[::1]:80"),
         (UnixAddress("/x"), "unix:/x"),
+        (UnixAddress("\0x"), "unix:@x"),
+        (FdAddress(3), "fd://3"),
     ],
 )
 def test_addresses_are_written_as_they_are_read(address: object, text: str) -> None:
@@ -145,3 +168,76 @@ def test_close_when_the_file_is_gone_already(tmp_path: Path) -> None:
     path.unlink()
     close(listener)
     assert listener.fileno() == -1
+
+
+def test_the_umask_and_the_owner_of_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    listener = listen(UnixAddress(str(path)), 1, umask=0o117, owner=Owner(NOBODY, NOBODY))
+    found = path.stat()
+    assert stat.S_IMODE(found.st_mode) == 0o660
+    assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY)
+    close(listener)
+    assert not path.exists()
+
+
+def test_the_file_can_be_left(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    close(listen(UnixAddress(str(path)), 1), remove=False)
+    assert path.exists()
+
+
+def test_an_abstract_socket() -> None:
+    address = UnixAddress(f"\0fastwsgi-test-{os.getpid()}")
+    listener = listen(address, 1, owner=Owner(NOBODY, NOBODY))
+    assert url(listener) == f"unix:@fastwsgi-test-{os.getpid()}"
+    with pytest.raises(OSError, match="in use"):
+        listen(address, 1)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address.path)
+    close(listener)
+    close(listen(address, 1))
+
+
+def test_sockets_that_share_a_port_do_not_listen_yet() -> None:
+    with listen(HERE, 1, reuse_port=True) as first:
+        address = TCPAddress("127.0.0.1", first.getsockname()[1])
+        with listen(address, 1, reuse_port=True) as second:
+            for listener in (first, second):
+                assert not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+
+
+@pytest.mark.parametrize("listening", [True, False])
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_a_socket_of_another_process(family: socket.AddressFamily, listening: bool, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    given = socket.socket(family)
+    given.set_inheritable(True)
+    given.bind({socket.AF_INET: ("127.0.0.1", 0), socket.AF_INET6: ("::1", 0)}.get(family, str(path)))
+    if listening:
+        given.listen(1)
+    with adopt(given.detach(), 1) as listener:
+        assert listener.family == family
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert not listener.getblocking()
+        assert not listener.get_inheritable()
+
+
+def test_what_is_no_listener_is_not_adopted() -> None:
+    with open(os.devnull) as file, pytest.raises(ListenError, match=f"fd://{file.fileno()}: .*non-socket"):
+        adopt(file.fileno(), 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        with pytest.raises(ListenError, match="not a stream"):
+            adopt(udp.fileno(), 1)
+        assert udp.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_DGRAM  # it is still open
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as netlink:
+        with pytest.raises(ListenError, match="neither"):
+            adopt(netlink.fileno(), 1)
+        assert netlink.getsockname()
+    with pytest.raises(ListenError, match="Bad file descriptor"):
+        listen(FdAddress(1_000_000), 1)
+
+
+def test_a_connection_is_no_listener() -> None:
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(ListenError, match="Invalid argument"):
+        adopt(one.fileno(), 1)

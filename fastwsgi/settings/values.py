@@ -132,7 +132,7 @@ def addresses(value: object) -> tuple[str, ...]:
 
 def statsd_address(value: object) -> tuple[str, int] | str | None:
     """HOST:PORT, or the path of a unix socket as text."""
-    from fastwsgi.sockets import UnixAddress, parse_address
+    from fastwsgi.sockets import TCPAddress, UnixAddress, parse_address
 
     written = optional_text(value)
     if written is None:
@@ -144,7 +144,11 @@ def statsd_address(value: object) -> tuple[str, int] | str | None:
     if not colon or written.endswith("]"):
         written += ":8125"
     address = parse_address(written)
-    return address.path if isinstance(address, UnixAddress) else (address.host, address.port)
+    if isinstance(address, UnixAddress):
+        return address.path
+    if not isinstance(address, TCPAddress):
+        raise ValueError("expected HOST:PORT or unix:PATH")
+    return address.host, address.port
 
 
 def syslog_address(value: object) -> str:

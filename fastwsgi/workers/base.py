@@ -6,19 +6,20 @@ What happens to a request is the loop's matter (fastwsgi._loop), which only a wo
 from __future__ import annotations
 
 import contextlib
-import importlib
+import logging
 import os
 import random
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-import fastwsgi
-from fastwsgi import __version__
+from fastwsgi import __version__, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 from fastwsgi.log import wants_access
+from fastwsgi.settings.hooks import nothing
+from fastwsgi.sockets import start_listening
+from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
 
 if TYPE_CHECKING:
     import socket
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from fastwsgi.app.base import BaseApplication
     from fastwsgi.arbiter import Arbiter
     from fastwsgi.log import Logger
+    from fastwsgi.message import Request
     from fastwsgi.settings import Settings
+    from fastwsgi.settings.hooks import Hook
+    from fastwsgi.stuck import Stacks
 
 # Seconds; gunicorn has no settings for these.
 HEAD_TIMEOUT = 30.0
@@ -45,10 +49,6 @@ MOST_REQUEST_FIELDS = 32768
 
 EXIT_ABORTED = 1
 
-# Where the code of tracebacks lies that is not the application's.
-PACKAGE = os.path.dirname(fastwsgi.__file__) + os.sep
-IMPORT_SYSTEM = ("<frozen importlib", importlib.__file__)
-
 # A terminal, or a person who signals a whole process group, means the arbiter by these.
 IGNORED = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU)
 
@@ -62,6 +62,7 @@ class Place(NamedTuple):
     """Hangs up when the arbiter is gone: then the worker leaves too."""
     tell_fd: int
     """A byte written here makes the arbiter look at the board."""
+    stacks: Stacks
 
 
 class Worker:
@@ -93,6 +94,8 @@ class Worker:
         self.cfg = cfg
         self.log = log
         self.place = place
+        self.own_listeners = False
+        """No other worker accepts from the TCP listeners."""
         self.wsgi: WSGIApplication | None = None
         self.booted = False
         self.alive = True
@@ -106,8 +109,8 @@ class Worker:
 
     @property
     def nr(self) -> int:
-        """Requests answered so far."""
-        return 0 if self.loop is None else self.loop.requests
+        """Calls of the application begun so far."""
+        return 0 if self.loop is None else self.loop.nr
 
     def run(self, server: Arbiter) -> int:
         """Boot, serve until told to leave, and return the exit code."""
@@ -124,8 +127,10 @@ class Worker:
         try:
             self.take_signals()
             self.cfg.post_fork(server, self)
+            privileges.drop(self.cfg)
             self.wsgi = self.app.wsgi()
             self.loop = self.make_loop(self.wsgi)
+            self.place.stacks.watch(self.place.slot)
             self.cfg.post_worker_init(self)
         except BaseException as error:
             self.booting = False
@@ -165,6 +170,7 @@ class Worker:
         from fastwsgi._loop import Loop
 
         settings = self.cfg
+        start_listening(self.sockets, settings.backlog)
         return Loop(
             application,
             self.sockets,
@@ -172,6 +178,7 @@ class Worker:
             board=self.place.board,
             slot=self.place.slot,
             watch_fd=self.place.watch_fd,
+            own_listeners=self.own_listeners,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
@@ -195,7 +202,16 @@ class Worker:
             access_fd=getattr(self.log, "access_fd", -1),
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
+            worker=self,
+            pre_request=self.pre_request(),
+            post_request=None if settings.post_request is nothing else settings.post_request,
         )
+
+    def pre_request(self) -> Hook | None:
+        """The hook, or gunicorn's own, which only tells something to who wants to know everything."""
+        if self.cfg.pre_request is not nothing:
+            return self.cfg.pre_request
+        return log_request if self.log.error_log.isEnabledFor(logging.DEBUG) else None
 
     def take_signals(self) -> None:
         """From now on signals are this worker's; those that came since the fork are handled at once."""
@@ -204,6 +220,7 @@ class Worker:
         signal.signal(signal.SIGINT, self.leave_quickly)
         signal.signal(signal.SIGQUIT, self.leave_quickly)
         signal.signal(signal.SIGABRT, self.abort)
+        self.place.stacks.watch(self.place.slot)
         signal.signal(signal.SIGUSR1, self.reopen_logs)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for signum in IGNORED:
@@ -216,10 +233,7 @@ class Worker:
 
     def leave_quickly(self, signum: int, frame: FrameType | None) -> None:
         self.quick = True
-        try:
-            self.cfg.worker_int(self)
-        except Exception:
-            self.log.exception("Exception in the hook worker_int")
+        self.call_hook("worker_int")
         self.leave(graceful=False)
 
     def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
@@ -240,16 +254,23 @@ class Worker:
             raise SystemExit(0)
 
     def abort(self, signum: int, frame: FrameType | None) -> None:
-        """The arbiter has lost patience: say where this worker is stuck, and leave from right there.
+        """The arbiter has lost patience: leave from right where this worker is. Where that is, it will tell.
 
-        The application sees SystemExit, so that its `finally` blocks run.
+        The application sees SystemExit, so that its `finally` blocks run. Its client has been answered.
         """
         self.alive = False
         self.quick = self.aborted = True
-        say_where_it_is_stuck(self.log, frame)
+        self.call_hook("worker_abort")
         if self.loop is not None:
             self.loop.stop(False)
         raise SystemExit(EXIT_ABORTED)
+
+    def call_hook(self, name: str) -> None:
+        """Call a hook of this worker's end, which comes whatever it raises."""
+        try:
+            getattr(self.cfg, name)(self)
+        except Exception:
+            self.log.exception("Exception in the hook %s", name)
 
     def leaving_code(self) -> int:
         return EXIT_ABORTED if self.aborted else 0
@@ -270,11 +291,8 @@ def load_failed(log: Logger, error: BaseException) -> int:
     return EXIT_BOOT
 
 
-def say_where_it_is_stuck(log: Logger, frame: FrameType | None) -> None:
-    stack = traceback.extract_stack(frame)
-    ours = [depth for depth, entry in enumerate(stack) if entry.filename.startswith(PACKAGE)]
-    where = "".join(traceback.format_list(stack[max(ours, default=-1) + 1 :] or stack)).rstrip()
-    log.error("Worker (pid:%s) is stuck here, most recent call last:\n%s", os.getpid(), where)
+def log_request(worker: Worker, req: Request) -> None:
+    worker.log.debug("%s %s", req.method, req.path)
 
 
 def applications_part(error: BaseException) -> TracebackType | None:

@@ -252,7 +252,8 @@ long answer_read(struct answer *answer, const char *buf, size_t len, bool to_hea
     at += 2;
     if (answer->status == 100)
         return at - buf;
-    if (!answer->dated || !answer->served || (answer->chunked && answer->has_length))
+    if ((!answer->dated && answer->status < 500) || !answer->served ||
+        (answer->chunked && answer->has_length))
         return -1;
     if (to_head || answer->status < 200 || answer->status == 204 || answer->status == 304)
         return at - buf;

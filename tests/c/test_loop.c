@@ -955,6 +955,26 @@ static void events_of_a_socket_that_a_child_holds(void)
 
 /* --- leaving --- */
 
+/* Nobody else accepts from its TCP sockets, so new connections must go elsewhere. */
+static void own_listeners(void)
+{
+    configure();
+    config.own_listeners = true;
+    start();
+    struct peer *queued = connect_to(PEER_V4);
+    say(queued, hello);
+    fw_loop_stop(&loop, FW_STOP_GRACEFUL);
+    TURN_UNTIL(has_answers(queued, 1));
+    for (int family = 0; family < FAMILIES; family++) {
+        int listening = 0;
+        socklen_t len = sizeof listening;
+        CHECK(getsockopt(listeners[family], SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0);
+        CHECK_EQUAL(listening, family == PEER_UNIX);
+    }
+    TURN_UNTIL(fw_loop_done(&loop));
+    end();
+}
+
 static void graceful(void)
 {
     begin();
@@ -1224,6 +1244,7 @@ static const struct fw_test tests[] = {
     {"pipelining_starves_nobody", pipelining_starves_nobody},
     {"a_slow_reader_keeps_nobody_from_his_refusal", a_slow_reader_keeps_nobody_from_his_refusal},
     {"who_never_reads_is_reset", who_never_reads_is_reset},
+    {"own_listeners", own_listeners},
     {"leaving_ends_the_wait_for_room", leaving_ends_the_wait_for_room},
     {"deadlines_are_kept_in_order", deadlines_are_kept_in_order},
     {"trickling", trickling},

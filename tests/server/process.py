@@ -30,6 +30,14 @@ def eventually(
     return value
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; nobody may have waited for it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 class Server:
     """One server process.  Whoever makes it must call stop() or kill()."""
 
