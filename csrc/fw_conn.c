@@ -125,7 +125,7 @@ static void note_answer(struct fw_conn *conn)
     conn->env->answered_ns = now_ns;
     if (conn->error != FW_OK)
         note_end(conn, (enum fw_error)conn->error, now_ns);
-    else if (now_ns - conn->began_ns > LONG_CALL_NS && has_left(conn))
+    else if (now_ns - conn->began_ns > LONG_CALL_NS && fw_buf_live(&conn->out) > 0 && has_left(conn))
         note_end(conn, FW_E_PEER_CLOSED, now_ns);
     else if (!is_sent_slowly(conn))
         note_line(conn, conn->resp.status, conn->resp.sent, now_ns);
@@ -295,8 +295,9 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
 static bool flush(struct fw_conn *conn)
 {
     /* A file follows; or the end of the connection, and its FIN leaves with the answer's last segment: one
-     * packet and one wake-up of the client instead of two. */
-    bool more = conn->file_fd >= 0 || (conn->state == FW_CONN_SENDING && !conn->resp.keep_alive);
+     * packet and one wake-up of the client instead of two. A reset would throw away what is held back. */
+    bool more =
+        conn->file_fd >= 0 || (conn->state == FW_CONN_SENDING && !conn->resp.keep_alive && !conn->reset);
     if (push(conn, more ? MSG_MORE : 0) != FW_OK || conn->blocked)
         return false;
     fw_buf_release(&conn->out, &conn->env->blocks);
