@@ -295,9 +295,9 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
 static bool flush(struct fw_conn *conn)
 {
     /* A file follows; or the end of the connection, and its FIN leaves with the answer's last segment: one
-     * packet and one wake-up of the client instead of two. A reset would throw away what is held back. */
-    bool more =
-        conn->file_fd >= 0 || (conn->state == FW_CONN_SENDING && !conn->resp.keep_alive && !conn->reset);
+     * packet and one wake-up of the client instead of two. A reset would throw away what was not sent. */
+    bool ends = conn->state == FW_CONN_SENDING && !conn->resp.keep_alive && !conn->reset;
+    bool more = conn->file_fd >= 0 || ends;
     if (push(conn, more ? MSG_MORE : 0) != FW_OK || conn->blocked)
         return false;
     fw_buf_release(&conn->out, &conn->env->blocks);

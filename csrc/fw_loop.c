@@ -22,8 +22,6 @@
 /* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
  */
 #define REST_MS 200
-/* A leaving worker gives idle connections so long to send a request that may be under way. */
-#define LEAVE_IDLE_MS 2000
 /* A longer time between two turns is not counted against the connections that the first one left waiting. */
 #define AWAY_MS 50
 /* Access lines that whoever reads them does not take at once are tried again after so long. */
@@ -369,8 +367,8 @@ static void leave(struct fw_loop *loop, int how)
     /* Who was idle for less than a moment gets the rest of it: its next request may be on its way. New ones
      * are among them, whatever the keep-alive time is. */
     struct fw_queue *queue = &loop->queues[FW_QUEUE_KEEPALIVE];
-    if (queue->length_ms > LEAVE_IDLE_MS || queue->length_ms == 0)
-        queue->length_ms = LEAVE_IDLE_MS;
+    if (queue->length_ms > loop->config.leave_idle_ms || queue->length_ms == 0)
+        queue->length_ms = loop->config.leave_idle_ms;
     struct fw_conn *next;
     for (struct fw_conn *conn = loop->queues[FW_QUEUE_HEAD].first; conn != NULL; conn = next) {
         next = conn->next;

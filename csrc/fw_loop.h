@@ -74,6 +74,9 @@ struct fw_loop_config {
     const char *server;       /* "Server: name\r\n" */
     struct fw_slot *slot;     /* of the board; may be NULL */
     struct fw_access *access; /* the caller's; NULL: no lines are made here. Written when answers are sent */
+
+    /* Leaving: how long who is idle may still send a request, which may be on its way. */
+    uint32_t leave_idle_ms;
 };
 
 struct fw_loop {

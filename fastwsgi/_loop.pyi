@@ -32,7 +32,8 @@ class Loop:
 
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
-    is used twice. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
+    is used twice. `leave_idle`: how long connections that wait for a request may go on doing so when the loop
+    is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
     `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
     else by log.access(). `script_name` is the path that the application is mounted below. After max_requests
@@ -64,6 +65,7 @@ class Loop:
         write_timeout: float = 60,
         linger: float = 2,
         graceful_timeout: float = 30,
+        leave_idle: float = 2,
         max_requests: int = 0,
         worker_connections: int = 1000,
         limit_request_line: int = 4094,
@@ -102,3 +104,9 @@ class Loop:
 
     def stop(self, graceful: bool) -> None:
         """Be done: at once, or when what is open is answered. Safe in a signal handler."""
+
+    def recycle(self) -> None:
+        """Be done when what is open is answered; what comes now is for the other workers.
+
+        Safe in a signal handler, and in another thread.
+        """

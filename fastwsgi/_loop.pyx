@@ -1,7 +1,7 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready.
 
-The loop belongs to the thread that calls run(). Only stop() may come from elsewhere: a signal handler, or
-another thread.
+The loop belongs to the thread that calls run(). Only stop() and recycle() may come from elsewhere: a signal
+handler, or another thread.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -59,7 +59,7 @@ cdef class Loop:
     def __init__(
         self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
-        graceful_timeout=30, max_requests=0, worker_connections=1000, limit_request_line=4094,
+        graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
         retire=None, bint own_listeners=False, worker=None, pre_request=None, post_request=None,
@@ -90,6 +90,7 @@ cdef class Loop:
         config.queue_mark = QUEUE_MARK
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
+        config.leave_idle_ms = milliseconds("leave_idle", leave_idle)
         config.max_requests = max_requests if retire is None else 0
         config.own_listeners = own_listeners
         self.retire_after = max_requests
@@ -162,6 +163,10 @@ cdef class Loop:
     def stop(self, bint graceful):
         """Be done: at once, or when what is open is answered. Safe in a signal handler."""
         fw_loop_stop(&self.loop, FW_STOP_GRACEFUL if graceful else FW_STOP_NOW)
+
+    def recycle(self):
+        """Be done when what is open is answered; others accept what comes. Safe in another thread."""
+        fw_loop_stop(&self.loop, FW_STOP_RECYCLE)
 
     def run(self):
         """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""

@@ -25,6 +25,7 @@ from fastwsgi.listeners import Listeners
 from fastwsgi.origin import Origin
 from fastwsgi.pool import Pool
 from fastwsgi.reload import Reload
+from fastwsgi.reloader import check_engine
 from fastwsgi.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ BOOT_FAILURES = {
 class Arbiter:
     """The arbiter of one server. The public attributes are those that gunicorn's hooks know.
 
-    ConfigError: a log cannot be opened.
+    ConfigError: a log cannot be opened, or what `reload` needs is not there.
     """
 
     def __init__(self, app: BaseApplication) -> None:
@@ -65,6 +66,8 @@ class Arbiter:
         origin.set_environment(self.settings.env)
         enter_project(self.settings.chdir, self.settings.pythonpath)
         self.pid = os.getpid()
+        if self.settings.reload:
+            check_engine(self.settings)
         self.log = self.settings.logger_class(self.settings)
         self.surroundings = Surroundings(self.settings, self.log, origin)
         self.listeners = Listeners(self.settings)
@@ -93,6 +96,7 @@ class Arbiter:
         }
         self.pool = Pool(self, max(SLOTS, 4 * self.settings.workers))
         self.reload = Reload(self, app)
+        self.counted = 0
         self.workers_wanted: int | None = None
         self.num_workers = self.settings.workers
 
@@ -171,6 +175,7 @@ class Arbiter:
             while self.exit_code is None or self.pool.everybody():
                 if self.exit_code is None:
                     self.reload.step()
+                self.count_workers()
                 for signum in self.wait(self.next_deadline()):
                     self.handle_signal(signum)
                 self.look_after_workers()
@@ -198,8 +203,20 @@ class Arbiter:
             self.log.info("Listening at: %s (%s)", self.urls(), self.pid)
             self.log.info("Using worker: %s", self.settings.worker_class)
             self.log.info("Number of workers: %s", self.num_workers)
+            if self.settings.reload:
+                self.log.warning("--reload is on: for development only, as errors are shown to everybody")
+            if self.settings.reload and self.settings.preload_app:
+                self.log.warning("--preload has no effect with --reload: each worker loads the application")
             return self.call_hook("when_ready", self)
         return True
+
+    def count_workers(self) -> None:
+        """Tell the logger how many there are when that has changed: to some it is a metric."""
+        count = len(self.pool.workers)
+        if count != self.counted:
+            self.counted = count
+            extra = {"metric": "gunicorn.workers", "value": count, "mtype": "gauge"}
+            self.log.debug("%s workers", count, extra=extra)
 
     def log_settings(self) -> None:
         """Say where the settings come from, and what is odd about them."""

@@ -238,6 +238,7 @@ cdef extern from "fw_loop.h" nogil:
         size_t queue_mark
         uint32_t connections
         uint32_t grace_ms
+        uint32_t leave_idle_ms
         uint64_t max_requests
         bint own_listeners
         const char *tmpdir

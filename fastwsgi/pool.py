@@ -181,7 +181,8 @@ class Pool:
         if time.monotonic() < self.fork_at:
             return
         template = None
-        if target.settings.preload_app:
+        # with `reload` each worker has to load the application itself
+        if target.settings.preload_app and not target.settings.reload:
             template = next((item for item in self.templates if item.forks_for(target)), None)
             if template is None:
                 self.fork_template(target, patience)

@@ -13,10 +13,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
-from fastwsgi import __version__, privileges
+from fastwsgi import __version__, broken, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 from fastwsgi.log import wants_access
+from fastwsgi.reloader import Reloader
 from fastwsgi.settings.hooks import nothing
 from fastwsgi.sockets import start_listening
 from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
@@ -41,6 +42,9 @@ HEAD_TIMEOUT = 30.0
 BODY_TIMEOUT = 60.0
 WRITE_TIMEOUT = 60.0
 LINGER = 2.0
+LEAVE_IDLE = 2.0
+LEAVE_IDLE_RELOADING = 0.1
+"""The next request of an idle connection is better met by the new code."""
 # The loop counts milliseconds in 32 bits; nobody waits for eleven days.
 LONGEST = 1_000_000.0
 
@@ -104,6 +108,7 @@ class Worker:
         if self.max_requests:
             self.max_requests += random.randint(0, cfg.max_requests_jitter)
         self.loop: Loop | None = None
+        self.reloader: Reloader | None = None
         self.booting = False
         self.quick = False
 
@@ -126,9 +131,12 @@ class Worker:
         self.booting = True
         try:
             self.take_signals()
+            if self.cfg.reload:
+                self.reloader = Reloader(self.cfg, self.log, self.make_room)
+                self.reloader.start()
             self.cfg.post_fork(server, self)
             privileges.drop(self.cfg)
-            self.wsgi = self.app.wsgi()
+            self.wsgi = self.load()
             self.loop = self.make_loop(self.wsgi)
             self.place.stacks.watch(self.place.slot)
             self.cfg.post_worker_init(self)
@@ -154,6 +162,22 @@ class Worker:
         finally:
             signal.set_wakeup_fd(-1)
         return self.leaving_code()
+
+    def load(self) -> WSGIApplication:
+        """The application; with --reload and if it cannot be loaded, one that says why."""
+        if self.reloader is None:
+            return self.app.wsgi()
+        try:
+            application = self.app.wsgi()
+        except BaseException as error:
+            if not self.alive:
+                raise
+            load_failed(self.log, error)
+            application = broken.application(error, applications_part(error))
+            self.reloader.is_loaded(error)
+        else:
+            self.reloader.is_loaded()
+        return application
 
     def show(self, state: int) -> None:
         """Set the state on the board, and make the arbiter look at it."""
@@ -187,6 +211,7 @@ class Worker:
             write_timeout=WRITE_TIMEOUT,
             linger=LINGER,
             graceful_timeout=min(settings.graceful_timeout, LONGEST),
+            leave_idle=LEAVE_IDLE_RELOADING if settings.reload else LEAVE_IDLE,
             max_requests=self.max_requests,
             retire=self.retire,
             worker_connections=settings.worker_connections,
@@ -235,6 +260,17 @@ class Worker:
         self.quick = True
         self.call_hook("worker_int")
         self.leave(graceful=False)
+
+    def make_room(self) -> None:
+        """Let another worker, with new code, take this one's place. Called by the reloader, in its thread."""
+        self.call_hook("worker_int")
+        if self.booted and self.loop is not None:
+            self.alive = False
+            self.show(LEAVING)
+            self.loop.recycle()
+        else:
+            # out of whatever hangs while it is imported
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def reopen_logs(self, signum: int, frame: FrameType | None) -> None:
         try:

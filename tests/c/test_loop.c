@@ -23,7 +23,8 @@ enum {
     KEEPALIVE_MS = 5000,
     WRITE_MS = 6000,
     LINGER_MS = 1000,
-    GRACE_MS = 30000
+    GRACE_MS = 30000,
+    LEAVE_IDLE_MS = 2000
 };
 
 static struct fw_loop loop;
@@ -48,6 +49,7 @@ static void configure(void)
         .queue_mark = 100000,
         .connections = 1000,
         .grace_ms = GRACE_MS,
+        .leave_idle_ms = LEAVE_IDLE_MS,
         .tmpdir = "/tmp",
         .server = "Server: test\r\n",
         .slot = &board->slots[0],
@@ -1003,6 +1005,25 @@ static void graceful(void)
     end();
 }
 
+/* Where the next worker has other code, as under --reload, it is better to meet that one soon. */
+static void the_idle_are_let_go_sooner(void)
+{
+    configure();
+    config.leave_idle_ms = 100;
+    start();
+    struct peer *idle = accepted(PEER_V4), *used = accepted(PEER_UNIX);
+    say(used, hello);
+    TURN_UNTIL(has_answers(used, 1));
+    fw_loop_stop(&loop, FW_STOP_RECYCLE);
+    turns(3);
+    pass(99);
+    CHECK(!idle->ended && !used->ended && !fw_loop_done(&loop));
+    pass(1);
+    TURN_UNTIL(idle->ended && used->ended);
+    TURN_UNTIL(fw_loop_done(&loop));
+    end();
+}
+
 static void recycling_leaves_the_backlog_to_others(void)
 {
     configure();
@@ -1256,6 +1277,7 @@ static const struct fw_test tests[] = {
     {"a_listener_that_cannot_be_polled", a_listener_that_cannot_be_polled},
     {"events_of_a_socket_that_a_child_holds", events_of_a_socket_that_a_child_holds},
     {"graceful", graceful},
+    {"the_idle_are_let_go_sooner", the_idle_are_let_go_sooner},
     {"recycling_leaves_the_backlog_to_others", recycling_leaves_the_backlog_to_others},
     {"grace_ends", grace_ends},
     {"no_keep_alive_and_leaving", no_keep_alive_and_leaving},

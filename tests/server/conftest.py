@@ -1,12 +1,16 @@
 """Servers for the tests: `servers` shares one for each application, `serve` starts one for a single test."""
 
 import shlex
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from .process import Server, Start
+
+# Configuration files as real projects have them, and the applications they are for.
+RECIPES = Path(__file__).parent / "projects" / "recipes"
 
 # The flags of each kind of worker; everything here is run once for each of them.
 WORKER_KINDS: dict[str, list[str]] = {"sync": []}
@@ -70,6 +74,17 @@ def serve(start: Start, worker_flags: list[str]) -> Start:
         server = start(*arguments, *bind, *worker_flags, cwd=cwd, env=env)
         assert server.addresses
         return server
+
+    return new
+
+
+@pytest.fixture
+def cook(start: Start, tmp_path: Path) -> Start:
+    """cook(recipe, app, *arguments, env=): a server in a directory whose gunicorn.conf.py is the recipe."""
+
+    def new(recipe: str, *arguments: str, env: dict[str, str] | None = None) -> Server:
+        shutil.copyfile(RECIPES / f"{recipe}.conf.py", tmp_path / "gunicorn.conf.py")
+        return start(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(RECIPES)} | (env or {}))
 
     return new
 
