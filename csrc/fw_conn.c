@@ -125,7 +125,7 @@ static void note_answer(struct fw_conn *conn)
     conn->env->answered_ns = now_ns;
     if (conn->error != FW_OK)
         note_end(conn, (enum fw_error)conn->error, now_ns);
-    else if (now_ns - conn->began_ns > LONG_CALL_NS && has_left(conn))
+    else if (now_ns - conn->began_ns > LONG_CALL_NS && fw_buf_live(&conn->out) > 0 && has_left(conn))
         note_end(conn, FW_E_PEER_CLOSED, now_ns);
     else if (!is_sent_slowly(conn))
         note_line(conn, conn->resp.status, conn->resp.sent, now_ns);

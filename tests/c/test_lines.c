@@ -301,6 +301,23 @@ static void how_long_it_took(void)
     end();
 }
 
+static void say_no_more_within_50_ms(struct fw_conn *conn)
+{
+    (void)conn;
+    fault_clock_step(50);
+    shutdown(client.fd, SHUT_WR);
+}
+
+/* Who leaves when all of the answer is sent, while close() goes on for long, say, has had it. */
+static void a_client_that_leaves_with_the_whole_answer(void)
+{
+    begin_with("%(M)s %(s)s", memfd_create("log", MFD_CLOEXEC));
+    before_serving = say_no_more_within_50_ms;
+    say("GET /large/9000 HTTP/1.1\r\nHost: a\r\n\r\n"); /* so large a block is sent at once */
+    expect("50 200\n");
+    end();
+}
+
 /* Half a connection is closed by hardly anybody, and who does so before a quick answer is not gone. */
 static void a_client_that_says_no_more_and_reads(void)
 {
@@ -406,6 +423,7 @@ int main(int argc, char **argv)
         {"answers_that_are_taken_slowly", answers_that_are_taken_slowly},
         {"the_end_of_the_loop_leaves_a_line", the_end_of_the_loop_leaves_a_line},
         {"how_long_it_took", how_long_it_took},
+        {"a_client_that_leaves_with_the_whole_answer", a_client_that_leaves_with_the_whole_answer},
         {"a_client_that_says_no_more_and_reads", a_client_that_says_no_more_and_reads},
         {"lines_of_a_turn_are_written_together", lines_of_a_turn_are_written_together},
         {"a_pipe_that_is_full_for_a_while", a_pipe_that_is_full_for_a_while},
