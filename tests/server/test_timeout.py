@@ -65,7 +65,7 @@ def test_stuck_in_python(server: Server, path: str) -> None:
         else:
             answer_504(client, server)
     stack = stack_of(server, worker, path)
-    assert stack[-1] == ("while True:" if path == "/loop" else "time.sleep(3600)")
+    assert stack[-1] in (("while True:", "pass") if path == "/loop" else ("time.sleep(3600)",))
     server.wait_for_log(rf"Worker \(pid:{worker}\) exited with code 1$")
     assert "Error handling request" not in server.news
     assert "cleaned up\n" in server.news or path != "/cleanup"
