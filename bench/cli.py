@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import goals, machine, plots, report, results
+from bench import goals, machine, own, plots, report, results
 from bench.candidates import CANDIDATES, ENVIRONMENTS, Candidate
 from bench.cases import CASES, Case
 from bench.environments import Installed, install
@@ -43,6 +43,7 @@ Measure WSGI servers side by side: one worker on one core, wrk on another, inter
   python -m bench --candidates fastwsgi limit-py granian --cases hello browser
   python -m bench --list                   the tables of candidates and cases
   python -m bench report                   the page and the plots again, from the JSON
+  python -m bench own                      what fastwsgi's own features cost, into bench/results/own.md
 """
 
 
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="{run,report}")
+    commands = parser.add_subparsers(required=True, metavar="{run,report,own}")
     run = commands.add_parser("run", help="measure (what happens without a word)", description="Measure.")
     run.set_defaults(action=_run)
     run.add_argument("--candidates", nargs="+", metavar="NAME", help="only these servers (default: all)")
@@ -109,6 +110,18 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("report", help="write the page and the plots from the JSON")
     again.set_defaults(action=_report)
     again.add_argument("folder", type=Path, nargs="?", default=_RESULTS, help="default: bench/results")
+    costs = commands.add_parser("own", help="measure what fastwsgi's own features cost")
+    costs.set_defaults(action=_own)
+    costs.add_argument("--rounds", type=_positive, default=9, metavar="N", help="of each rate (default: 9)")
+    costs.add_argument("--seconds", type=_positive, default=2, metavar="S", help="of each round (default: 2)")
+    costs.add_argument(
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PATH",
+        help="an interpreter that has 'fastwsgi[examples]' (default: this one)",
+    )
+    costs.add_argument("folder", type=Path, nargs="?", default=_RESULTS, help="default: bench/results")
     return parser
 
 
@@ -165,6 +178,16 @@ def _console() -> Console:
 def _report(arguments: argparse.Namespace) -> int:
     _write_page(results.load(arguments.folder / _FILE), arguments.folder)
     print(arguments.folder / "README.md")
+    return 0
+
+
+def _own(arguments: argparse.Namespace) -> int:
+    settings = Settings(arguments.rounds, arguments.seconds, 1, server_core=0, loader_core=1)
+    _check_machine(settings)
+    python = arguments.python.absolute()
+    installed = Installed(python, python.parent, {})
+    console = _console()
+    print(own.run(installed, settings, arguments.folder, lambda text: console.print(text)))
     return 0
 
 

@@ -136,6 +136,6 @@ void fw_monitor_wait(struct fw_monitor *monitor)
         if (hand == FW_HAND_OURS ||
             (hand == FW_HAND_OFFERED && atomic_compare_exchange_strong(&monitor->hand, &hand, FW_HAND_OURS)))
             return;
-        sched_yield(); /* it is in one send that does not block */
+        sched_yield(); /* it is in sends that do not block, or writes access lines to a file */
     }
 }
