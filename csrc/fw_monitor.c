@@ -12,6 +12,11 @@
 
 /* An offer is acted upon after one to two of these. */
 #define TICK_NS 1000000
+/* While there are so many offers a tick, calls are quick, and between two looks the thread naps: each look
+ * takes the processor from the very calls it watches (measured: two per cent of small requests' cost). An
+ * offer is acted upon within five ticks then. */
+#define BUSY_OFFERS 8
+#define NAP_NS      (4 * TICK_NS)
 /* Ticks without an offer before the thread sleeps until there is one: waking it costs a system call. */
 #define IDLE_TICKS 64
 #define STACK_SIZE ((size_t)131072)
@@ -59,13 +64,15 @@ static void send_for_them(struct fw_monitor *monitor)
 static void *run(void *argument)
 {
     struct fw_monitor *monitor = argument;
-    const struct timespec tick = {.tv_nsec = TICK_NS};
+    const struct timespec tick = {.tv_nsec = TICK_NS}, nap = {.tv_nsec = NAP_NS};
     int idle = 0;
+    bool busy = false; /* in the last tick, which was no nap */
     while (!atomic_load(&monitor->ending)) {
         uint32_t offer = atomic_load(&monitor->offers);
-        nanosleep(&tick, NULL);
-        uint32_t hand = atomic_load(&monitor->hand);
-        if (atomic_load(&monitor->offers) != offer) {
+        nanosleep(busy ? &nap : &tick, NULL);
+        uint32_t hand = atomic_load(&monitor->hand), offers = atomic_load(&monitor->offers) - offer;
+        busy = !busy && offers >= BUSY_OFFERS;
+        if (offers != 0) {
             idle = 0;
         } else if (hand == FW_HAND_OFFERED) {
             idle = 0;

@@ -4,8 +4,8 @@
  * answers to pipelined requests; but nothing may wait for long because the application is slow to come back
  * (PEP 3333: a block is on its way, or goes out while the application makes the next). So the serving thread
  * offers what waits before it calls the application, and takes it back afterwards. If it has not come back
- * within a tick or two, the monitor sends. Who may touch the output of the offered connections (their `out`,
- * `blocked`, `progress`, `error` and socket) is one word, `hand`:
+ * within a tick or two (five, where calls were quick until then), the monitor sends. Who may touch the output
+ * of the offered connections (their `out`, `blocked`, `progress`, `error` and socket) is one word, `hand`:
  *
  *     from      by         to        means
  *     OURS      serving    OFFERED   fw_monitor_offer(): the application is about to be called
