@@ -75,8 +75,9 @@ def measure(installed: Installed, settings: Settings, say: Callable[[str], None]
 
 
 def access_log(installed: Installed, settings: Settings, name: str, most: float) -> Figure:
-    """What lines cost the server, as a share of the rate without: written to a file in memory, since the disk of a
-    shared machine, and what the kernel does for it on the loader's core, is not the server's doing.
+    """What lines cost the server, as a share of the rate without.
+
+    They go to a file in memory: what a shared machine's disk costs, on the loader's core too, says little.
     """
     case = next(case for case in CASES if case.name == name)
     plain = next(candidate for candidate in CANDIDATES if candidate.name == SUBJECT)

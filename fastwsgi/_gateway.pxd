@@ -21,6 +21,7 @@ cdef class Gateway:
     cdef object log
     cdef Environ environ
     cdef bint access_log
+    cdef bint sendfile
     cdef bint hooked
     cdef bint keep_head
     cdef bint warned_dropped

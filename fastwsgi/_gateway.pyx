@@ -278,7 +278,7 @@ cdef class Exchange:
             return self.finish()
         try:
             done = False
-            if type(result) is FileWrapper:
+            if type(result) is FileWrapper and self.gateway.sendfile:
                 done = self.respond_file(<FileWrapper>result)
             if not done:
                 self.respond_iterable(result)
@@ -403,6 +403,7 @@ cdef class Gateway:
         self.worker = worker
         self.pre_request = pre_request
         self.post_request = post_request
+        self.sendfile = True
         self.hooked = pre_request is not None or post_request is not None
         self.keep_head = access_log or post_request is not None
 

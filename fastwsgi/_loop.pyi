@@ -36,7 +36,8 @@ class Loop:
     is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
     `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
-    else by log.access(). `script_name` is the path that the application is mounted below. After max_requests
+    else by log.access(). `script_name` is the path that the application is mounted below. Without
+    `sendfile` files of wsgi.file_wrapper are read and written. After max_requests
     `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
     nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
     connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
@@ -79,6 +80,7 @@ class Loop:
         watch_fd: int = -1,
         own_listeners: bool = False,
         script_name: str = "",
+        sendfile: bool = True,
         worker: object = None,
         pre_request: Callable[[Any, Request], object] | None = None,
         post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,

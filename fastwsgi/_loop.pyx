@@ -20,7 +20,7 @@ import tempfile
 import time
 
 from fastwsgi._gateway import FileWrapper
-from fastwsgi.access_format import CLIENT_GONE, REQUEST_LINE
+from fastwsgi.access_format import CLIENT_GONE, environ_of_line
 
 # A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
 BODY_MEMORY = 256 * 1024
@@ -62,7 +62,7 @@ cdef class Loop:
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
-        retire=None, bint own_listeners=False, worker=None, pre_request=None, post_request=None,
+        retire=None, bint own_listeners=False, bint sendfile=True, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -126,6 +126,7 @@ cdef class Loop:
         self.gateway = Gateway(
             application, log, Environ(templates, local, script_name), logs, worker, pre_request, post_request
         )
+        self.gateway.sendfile = sendfile
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
         self.gateway.on_abort = &self.on_abort
@@ -258,24 +259,11 @@ cdef class Loop:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
             if self.gateway.access_log and error != FW_E_WRITE_TIMEOUT:
                 status = str(fw_error_status(error) or CLIENT_GONE)
-                self.gateway.refused(status, refused_environ(refusal, address))
+                line = refusal.line[: refusal.line_len].decode("latin-1")
+                self.gateway.refused(status, environ_of_line(line, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
-
-
-cdef dict refused_environ(const fw_refusal *refusal, str address):
-    """What is known of a request that the application did not get to see, for the access log."""
-    line = refusal.line[: refusal.line_len].decode("latin-1")
-    environ = {"REMOTE_ADDR": address, REQUEST_LINE: line}
-    words = line.split(" ")
-    if len(words) == 3 and all(words) and words[2].startswith("HTTP/"):
-        path, _, query = words[1].partition("#")[0].partition("?")
-        environ.update(
-            REQUEST_METHOD=words[0], RAW_URI=words[1], PATH_INFO=path, QUERY_STRING=query,
-            SERVER_PROTOCOL=words[2],
-        )
-    return environ
 
 
 def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):

@@ -92,6 +92,22 @@ def request_line(environ: Mapping[str, Any]) -> str:
     return f"{environ['REQUEST_METHOD']} {environ.get('RAW_URI', '-')} {environ.get('SERVER_PROTOCOL', '-')}"
 
 
+def environ_of_line(line: str, address: str) -> dict[str, Any]:
+    """What is known of a request of which there is only the first line, or the beginning of it."""
+    environ: dict[str, Any] = {"REMOTE_ADDR": address, REQUEST_LINE: line}
+    words = line.split(" ")
+    if len(words) == 3 and all(words) and words[2].startswith("HTTP/"):
+        path, _, query = words[1].partition("#")[0].partition("?")
+        environ.update(
+            REQUEST_METHOD=words[0],
+            RAW_URI=words[1],
+            PATH_INFO=path,
+            QUERY_STRING=query,
+            SERVER_PROTOCOL=words[2],
+        )
+    return environ
+
+
 def user(environ: Mapping[str, Any]) -> str | None:
     """The user of HTTP Basic authentication (RFC 7617)."""
     scheme, _, credentials = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # All times are in seconds.
 LISTEN_PAUSE = 1.0
 QUICK_GRACE = 2.0
+BACKLOG_PAUSE = 1.0
 
 # Slots on the board at least: TTIN or a reload may want more workers than there were at first, and in a
 # reload two generations are there. What nobody uses takes no memory.
@@ -97,6 +98,7 @@ class Arbiter:
         self.pool = Pool(self, max(SLOTS, 4 * self.settings.workers))
         self.reload = Reload(self, app)
         self.counted = 0
+        self.backlog_told = float("-inf")
         self.workers_wanted: int | None = None
         self.num_workers = self.settings.workers
 
@@ -176,6 +178,7 @@ class Arbiter:
                 if self.exit_code is None:
                     self.reload.step()
                 self.count_workers()
+                self.tell_backlog()
                 for signum in self.wait(self.next_deadline()):
                     self.handle_signal(signum)
                 self.look_after_workers()
@@ -217,6 +220,15 @@ class Arbiter:
             self.counted = count
             extra = {"metric": "gunicorn.workers", "value": count, "mtype": "gauge"}
             self.log.debug("%s workers", count, extra=extra)
+
+    def tell_backlog(self) -> None:
+        """Tell the logger once a second how many connections wait to be accepted, if that is wanted."""
+        now = time.monotonic()
+        if self.settings.enable_backlog_metric and now >= self.backlog_told + BACKLOG_PAUSE:
+            self.backlog_told = now
+            count = sum(map(sockets.waiting, self.listeners.all()))
+            extra = {"metric": "gunicorn.backlog", "value": count, "mtype": "histogram"}
+            self.log.debug("%s connections wait to be accepted", count, extra=extra)
 
     def log_settings(self) -> None:
         """Say where the settings come from, and what is odd about them."""
@@ -394,6 +406,8 @@ class Arbiter:
         now = time.monotonic()
         beat = self.surroundings.next_beat(now)
         wanted = [self.pool.next_deadline(), None if beat is None else max(0.0, beat - now)]
+        if self.settings.enable_backlog_metric:
+            wanted.append(max(0.0, self.backlog_told + BACKLOG_PAUSE - now))
         return min((seconds for seconds in wanted if seconds is not None), default=None)
 
     def reap(self) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from fastwsgi._board import BOOTING, FREE, LEAVING, RETIRING, SERVING, Board
+from fastwsgi.access_format import environ_of_line
 from fastwsgi.errors import EXIT_INTERNAL
+from fastwsgi.log import wants_access
+from fastwsgi.message import Request, Response
 from fastwsgi.process import end_process, fork_process
 from fastwsgi.stuck import Stacks, doing
 from fastwsgi.workers import KINDS
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from fastwsgi.preload import Template
     from fastwsgi.settings import Settings
     from fastwsgi.workers.base import Worker
+
+TIMED_OUT = "504 Gateway Timeout"
 
 # All times are in seconds.
 LOOK = 1.0
@@ -421,6 +427,8 @@ class Pool:
         log = self.server.log
         booting = self.is_booting(member)
         self.tell_where_it_was(member, code)
+        if member.stuck and member.killed:
+            self.log_unwritten(member)
         self.forget(member)
         if code > 0:
             log.error("%s exited with code %s", member, code)
@@ -451,6 +459,19 @@ class Pool:
                 doing(self.board.read(member.slot), member.started),
                 stack,
             )
+
+    def log_unwritten(self, member: Member) -> None:
+        """The access line of a call in whose midst its worker was killed, since it did not come back."""
+        slot, log = self.board.read(member.slot), self.server.log
+        if not slot.since_ns or not wants_access(log):
+            return
+        environ = environ_of_line(slot.request, slot.client)
+        took = timedelta(microseconds=(time.monotonic_ns() - slot.since_ns) // 1000)
+        response = Response(TIMED_OUT, [], sent=0, length=None, headers_sent=True, closes=True)
+        try:
+            log.access(response, Request(environ), environ, took)
+        except Exception:
+            log.exception("Exception in the access log")
 
     def forget(self, member: Member) -> None:
         """It is gone, and its slot is free."""

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastwsgi.errors import ListenError
@@ -165,6 +166,18 @@ def adopt(fd: int, backlog: int) -> socket.socket:
     listener.setblocking(False)
     listener.set_inheritable(False)
     return listener
+
+
+# Where tcpi_unacked stands in the kernel's struct tcp_info (linux/tcp.h): of a listener, its accept queue.
+TCPI_UNACKED = 24
+
+
+def waiting(listener: socket.socket) -> int:
+    """How many connections wait to be accepted; 0 for a unix socket, of which the kernel does not tell."""
+    if listener.family == socket.AF_UNIX:
+        return 0
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCPI_UNACKED + 4)
+    return int.from_bytes(info[TCPI_UNACKED:], sys.byteorder)
 
 
 def _listen_unix(address: UnixAddress, backlog: int, umask: int, owner: Owner | None) -> socket.socket:

@@ -316,3 +316,20 @@ def test_headers_of_any_kind() -> None:
     resp = SimpleNamespace(status=204, headers=[])
     made = access_format.atoms(resp, pairs, {}, timedelta(), "")
     assert (made["s"], made["b"], made["B"], made["{x-a}i"]) == (204, "-", None, "1,2")
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        ("GET /a?b#c HTTP/1.1", {"PATH_INFO": "/a", "QUERY_STRING": "b", "RAW_URI": "/a?b#c"}),
+        ("GET /a HTTP/1.0", {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.0"}),
+        ("GET /a", {}),
+        ("GET  /a HTTP/1.1", {}),
+        ("", {}),
+    ],
+)
+def test_a_request_of_which_there_is_only_a_line(line: str, known: dict[str, str]) -> None:
+    environ = access_format.environ_of_line(line, "192.0.2.7")
+    assert environ.items() >= known.items()
+    assert ("REQUEST_METHOD" in environ) == bool(known)
+    assert access_format.request_line(environ) == (line or "-")

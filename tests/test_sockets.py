@@ -1,10 +1,12 @@
 """fastwsgi/sockets.py: addresses and listeners."""
 
+import contextlib
 import errno
 import os
 import select
 import socket
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from fastwsgi.sockets import (
     listen,
     parse_address,
     url,
+    waiting,
 )
 
 HERE = TCPAddress("127.0.0.1", 0)
@@ -241,3 +244,19 @@ def test_a_connection_is_no_listener() -> None:
     one, other = socket.socketpair()
     with one, other, pytest.raises(ListenError, match="Invalid argument"):
         adopt(one.fileno(), 1)
+
+
+def test_connections_that_wait_to_be_accepted(tmp_path: Path) -> None:
+    with listen(HERE, 16) as listener, contextlib.ExitStack() as clients:
+        assert waiting(listener) == 0
+        for count in range(1, 4):
+            client = clients.enter_context(socket.create_connection(listener.getsockname()))
+            client.sendall(b"GET")  # until then the kernel keeps it to itself
+            deadline = time.monotonic() + 10
+            while waiting(listener) != count:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+        listener.accept()[0].close()
+        assert waiting(listener) == 2
+    with listen(UnixAddress(str(tmp_path / "s")), 1) as unix:
+        assert waiting(unix) == 0

@@ -189,7 +189,7 @@ class Logging(Section):
         parse=boolean,
         default=False,
         action="store_true",
-        help="Send how many connections wait to be accepted.",
+        help="Send to statsd, once a second, how many connections wait to be accepted.",
     )
 
 

@@ -227,6 +227,7 @@ class Worker:
             access_fd=getattr(self.log, "access_fd", -1),
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
+            sendfile=settings.sendfile,
             worker=self,
             pre_request=self.pre_request(),
             post_request=None if settings.post_request is nothing else settings.post_request,

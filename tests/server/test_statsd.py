@@ -53,3 +53,10 @@ def test_the_number_of_workers(serve: Start, statsd: socket.socket) -> None:
     wait_for(statsd, r"gunicorn\.workers:2\|g\|#a:b")
     server.signal(signal.SIGTTOU)
     wait_for(statsd, r"gunicorn\.workers:1\|g\|#a:b")
+
+
+def test_the_backlog(serve: Start, statsd: socket.socket) -> None:
+    host, port = statsd.getsockname()
+    serve("broken", "--statsd-host", f"{host}:{port}", "--enable-backlog-metric")
+    for _ in range(2):  # again and again, though nothing happens
+        wait_for(statsd, r"gunicorn\.backlog:0\|h")

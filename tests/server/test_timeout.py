@@ -81,6 +81,9 @@ def test_stuck_in_c_with_the_gil(server: Server, path: str) -> None:
     stack = stack_of(server, worker, path)
     assert stack == ["lock_for_ever()", "libc.pthread_mutex_lock(mutex)"]
     server.wait_for_log(rf"Worker \(pid:{worker}\) does not leave: killed$")
+    # the worker could not write it any more
+    eventually(lambda: f'"GET {path} HTTP/1.1" 504' in server.output, server.explain)
+    assert server.output.count(f'"GET {path} HTTP/1.1"') == 1
     serves_on(server, worker)
 
 

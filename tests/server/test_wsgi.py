@@ -668,6 +668,26 @@ class TestFileWrapper:
             response = client.get(f"/file?path={path}&offset={5 * MEBI}&length=1000")
             assert (response.complete, response.body) == (False, path.read_bytes()[5 * MEBI :])
 
+    @pytest.mark.parametrize("flags", [(), ("--no-sendfile",)])
+    def test_who_reads_the_file(self, start: Start, tmp_path: Path, flags: tuple[str, ...]) -> None:
+        """sendfile is told from where; reading moves the file's position."""
+        (tmp_path / "files.py").write_text(
+            "import os\n"
+            "kept = []\n"
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [])\n"
+            "    if environ['PATH_INFO'] == '/where':\n"
+            "        return [str(os.lseek(kept[-1], 0, os.SEEK_CUR)).encode()]\n"
+            "    file = open('data', 'rb')\n"
+            "    kept.append(os.dup(file.fileno()))\n"
+            "    return environ['wsgi.file_wrapper'](file)\n"
+        )
+        (tmp_path / "data").write_bytes(b"x" * 5000)
+        server = start("files", "--bind", "127.0.0.1:0", *flags, cwd=tmp_path)
+        with server.connect() as client:
+            assert client.get("/").body == b"x" * 5000
+            assert client.get("/where").body == (b"5000" if flags else b"0")
+
     def test_head(self, client: Client, path: Path) -> None:
         response = client.ask("HEAD", f"/file?path={path}&length={5 * MEBI + 17}")
         assert response.header("content-length") == str(5 * MEBI + 17)
