@@ -1,10 +1,8 @@
 #define _GNU_SOURCE
-#include "fw_loop.h"
+#include "fw_loop_parts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,9 +17,6 @@
 #define QUICK_NS   300000u
 #define HOLD_NS    1000000u
 #define GIVEN_MOST 32
-/* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
- */
-#define REST_MS 200
 /* A longer time between two turns is not counted against the connections that the first one left waiting. */
 #define AWAY_MS 50
 /* Access lines that whoever reads them does not take at once are tried again after so long. */
@@ -34,60 +29,9 @@ struct slab {
     struct fw_conn conns[SLAB_CONNS];
 };
 
-/* --- lists --- */
-
-static void queue_append(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
-{
-    struct fw_queue *queue = &loop->queues[kind];
-    assert(conn->queue == FW_QUEUE_NONE);
-    conn->queue = (uint8_t)kind;
-    conn->since_ms = loop->env.clock.now_ms;
-    conn->fresh = true;
-    conn->next = NULL;
-    conn->prev = queue->last;
-    if (queue->last != NULL)
-        queue->last->next = conn;
-    else
-        queue->first = conn;
-    queue->last = conn;
-    queue->count++;
-}
-
-static void queue_prepend(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
-{
-    struct fw_queue *queue = &loop->queues[kind];
-    assert(conn->queue == FW_QUEUE_NONE);
-    conn->queue = (uint8_t)kind;
-    conn->prev = NULL;
-    conn->next = queue->first;
-    if (queue->first != NULL)
-        queue->first->prev = conn;
-    else
-        queue->last = conn;
-    queue->first = conn;
-    queue->count++;
-}
-
-static void queue_remove(struct fw_loop *loop, struct fw_conn *conn)
-{
-    struct fw_queue *queue = &loop->queues[conn->queue];
-    if (conn->queue == FW_QUEUE_NONE)
-        return;
-    if (conn->prev != NULL)
-        conn->prev->next = conn->next;
-    else
-        queue->first = conn->next;
-    if (conn->next != NULL)
-        conn->next->prev = conn->prev;
-    else
-        queue->last = conn->prev;
-    conn->queue = FW_QUEUE_NONE;
-    queue->count--;
-}
-
 /* --- connections --- */
 
-static bool add_slab(struct fw_loop *loop)
+bool fw_loop_add_slab(struct fw_loop *loop)
 {
     struct slab *slab = FW_REALLOC(NULL, sizeof *slab);
     if (slab == NULL)
@@ -102,7 +46,7 @@ static bool add_slab(struct fw_loop *loop)
     return true;
 }
 
-static void count_connections(struct fw_loop *loop, int change)
+void fw_loop_count_connections(struct fw_loop *loop, int change)
 {
     loop->connections += (uint32_t)change;
     if (loop->config.slot != NULL)
@@ -111,7 +55,7 @@ static void count_connections(struct fw_loop *loop, int change)
 
 static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
 {
-    queue_remove(loop, conn);
+    fw_queue_remove(loop, conn);
     /* An event of this turn that is still to be seen to must not find who comes after it in this place. */
     for (int i = loop->event; i < loop->event_count; i++)
         if (loop->events[i].who == conn)
@@ -119,7 +63,7 @@ static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
     fw_conn_close(conn); /* which takes it out of the poller as well: we never duplicate it */
     conn->next = loop->free;
     loop->free = conn;
-    count_connections(loop, -1);
+    fw_loop_count_connections(loop, -1);
     loop->listen_again_ms = 0;
 }
 
@@ -162,18 +106,18 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
         drop_conn(loop, conn);
         return;
     case FW_NEED_SERVE:
-        queue_remove(loop, conn);
+        fw_queue_remove(loop, conn);
         /* A pipelined request goes first, so that its answer leaves with the one that waits for it: but only
          * as long as that may wait, or one connection could keep the application from all others. */
         fw_conn_push_old(conn);
         if (conn->out_since_ns != 0)
-            queue_prepend(loop, conn, FW_QUEUE_READY);
+            fw_queue_prepend(loop, conn, FW_QUEUE_READY);
         else
-            queue_append(loop, conn, FW_QUEUE_READY);
+            fw_queue_append(loop, conn, FW_QUEUE_READY);
         return;
     case FW_NEED_AGAIN:
-        queue_remove(loop, conn);
-        queue_append(loop, conn, FW_QUEUE_AGAIN);
+        fw_queue_remove(loop, conn);
+        fw_queue_append(loop, conn, FW_QUEUE_AGAIN);
         return;
     case FW_NEED_READ:
     case FW_NEED_WRITE:
@@ -187,145 +131,14 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
     /* The head's deadline counts from its beginning, the others from the last byte that moved. */
     if (conn->queue == kind && (kind == FW_QUEUE_HEAD || !conn->progress))
         return;
-    queue_remove(loop, conn);
-    queue_append(loop, conn, kind);
+    fw_queue_remove(loop, conn);
+    fw_queue_append(loop, conn, kind);
 }
 
-/* Let the connection go as far as it can. */
-static void settle(struct fw_loop *loop, struct fw_conn *conn)
+void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn)
 {
     conn->progress = false;
     place(loop, conn, fw_conn_step(conn));
-}
-
-/* --- listeners --- */
-
-static void rest(struct fw_loop *loop)
-{
-    for (uint32_t i = 0; i < loop->listener_count; i++)
-        if (loop->listeners[i].polled) {
-            fw_poll_remove(loop->poll, loop->listeners[i].fd);
-            loop->listeners[i].polled = false;
-        }
-    loop->listening = false;
-}
-
-/* The machine has run out of something. The backlog keeps who waits; asking again at once would only burn the
- * processor. */
-static void rest_after(struct fw_loop *loop, int problem)
-{
-    loop->accept_errno = problem;
-    loop->listen_again_ms = loop->env.clock.now_ms + REST_MS;
-    rest(loop);
-}
-
-static void listen_if_wanted(struct fw_loop *loop)
-{
-    if (loop->listening || loop->leaving || loop->connections >= loop->config.connections ||
-        loop->listen_again_ms > loop->env.clock.now_ms)
-        return;
-    loop->listen_again_ms = 0;
-    for (uint32_t i = 0; i < loop->listener_count; i++) {
-        struct fw_listener *listener = &loop->listeners[i];
-        if (listener->polled)
-            continue;
-        if (fw_poll_add(loop->poll, listener->fd, FW_POLL_READ | FW_POLL_ONE, listener) != 0) {
-            rest_after(loop, errno);
-            return;
-        }
-        listener->polled = true;
-    }
-    loop->listening = true;
-}
-
-static void note_address(struct fw_conn *conn, const struct sockaddr_storage *address)
-{
-    char text[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET) {
-        struct sockaddr_in v4;
-        memcpy(&v4, address, sizeof v4);
-        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-        conn->port = ntohs(v4.sin_port);
-    } else if (address->ss_family == AF_INET6) {
-        struct sockaddr_in6 v6;
-        memcpy(&v6, address, sizeof v6);
-        conn->port = ntohs(v6.sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) /* people write rules for the IPv4 address */
-            inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
-        else
-            inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-    }
-    conn->addr_len = (uint8_t)strlen(text);
-    memcpy(conn->addr, text, conn->addr_len);
-
-    char digits[sizeof conn->port_text];
-    unsigned port = conn->port;
-    do {
-        digits[conn->port_len++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port != 0);
-    for (uint8_t i = 0; i < conn->port_len; i++)
-        conn->port_text[i] = digits[conn->port_len - 1 - i];
-}
-
-/* False: there is nothing more to accept now. */
-static bool accept_one(struct fw_loop *loop, struct fw_listener *listener)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    if (loop->leaving || loop->connections >= loop->config.connections) {
-        rest(loop);
-        return false;
-    }
-    if (loop->free == NULL && !add_slab(loop)) {
-        errno = ENOMEM;
-    } else {
-        int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            struct fw_conn *conn = loop->free;
-            loop->free = conn->next;
-            fw_conn_open(conn, &loop->env, fd);
-            conn->listener = (uint16_t)(listener - loop->listeners);
-            if (!listener->local)
-                note_address(conn, &address);
-            count_connections(loop, 1);
-            settle(loop, conn);
-            return true;
-        }
-    }
-    switch (errno) {
-    case EAGAIN:
-#if EWOULDBLOCK != EAGAIN
-    case EWOULDBLOCK:
-#endif
-        return false;
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENOPROTOOPT:
-        return true; /* that one is gone; there may be others */
-    default:
-        /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
-        rest_after(loop, errno);
-        return false;
-    }
-}
-
-bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local)
-{
-    size_t size = (loop->listener_count + 1) * sizeof *loop->listeners;
-    struct fw_listener *listeners = FW_REALLOC(loop->listeners, size);
-    if (listeners == NULL)
-        return false;
-    loop->listeners = listeners;
-    loop->listeners[loop->listener_count++] = (struct fw_listener){.fd = fd, .local = local};
-    return true;
 }
 
 /* --- leaving --- */
@@ -353,13 +166,13 @@ static void leave(struct fw_loop *loop, int how)
     tell_time(loop);
     if (how == FW_STOP_GRACEFUL)
         for (uint32_t i = 0; i < loop->listener_count; i++) {
-            while (accept_one(loop, &loop->listeners[i]))
+            while (fw_loop_accept_one(loop, &loop->listeners[i]))
                 ;
             /* with SO_REUSEPORT the kernel would go on to give it new ones; others serve those */
             if (loop->config.own_listeners && !loop->listeners[i].local)
                 shutdown(loop->listeners[i].fd, SHUT_RD);
         }
-    rest(loop);
+    fw_loop_rest(loop);
     loop->leaving = true;
     loop->env.closing = true;
     loop->leave_end_ms = loop->env.clock.now_ms + loop->config.grace_ms;
@@ -373,8 +186,8 @@ static void leave(struct fw_loop *loop, int how)
     for (struct fw_conn *conn = loop->queues[FW_QUEUE_HEAD].first; conn != NULL; conn = next) {
         next = conn->next;
         if (conn->state == FW_CONN_IDLE) {
-            queue_remove(loop, conn);
-            queue_append(loop, conn, FW_QUEUE_KEEPALIVE);
+            fw_queue_remove(loop, conn);
+            fw_queue_append(loop, conn, FW_QUEUE_KEEPALIVE);
         }
     }
     if (loop->config.slot != NULL)
@@ -457,7 +270,7 @@ static void on_conn(struct fw_loop *loop, struct fw_conn *conn, unsigned what)
     if (what & (FW_POLL_WRITE | FW_POLL_END))
         conn->blocked = false; /* a broken socket says so when it is written to */
     if (conn->state != FW_CONN_READY && conn->state != FW_CONN_APP)
-        settle(loop, conn);
+        fw_loop_settle(loop, conn);
 }
 
 static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
@@ -469,7 +282,7 @@ static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
         fw_poll_remove(loop->poll, loop->watch);
         fw_loop_stop(loop, FW_STOP_GRACEFUL);
     } else if (listener >= loop->listeners && listener < loop->listeners + loop->listener_count) {
-        for (int i = 0; i < ACCEPTS_MOST && accept_one(loop, listener); i++)
+        for (int i = 0; i < ACCEPTS_MOST && fw_loop_accept_one(loop, listener); i++)
             ;
     } else if (event->who != NULL) {
         on_conn(loop, event->who, event->what);
@@ -494,7 +307,7 @@ static void expire_one(struct fw_loop *loop, struct fw_conn *conn)
     }
     fw_conn_expire(conn);
     if (state != FW_CONN_APP) /* whose thread looks at conn->error itself */
-        settle(loop, conn);
+        fw_loop_settle(loop, conn);
 }
 
 static void expire(struct fw_loop *loop)
@@ -504,7 +317,7 @@ static void expire(struct fw_loop *loop)
         struct fw_queue *queue = &loop->queues[kind];
         while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now) {
             struct fw_conn *conn = queue->first;
-            queue_remove(loop, conn);
+            fw_queue_remove(loop, conn);
             expire_one(loop, conn);
         }
     }
@@ -515,8 +328,8 @@ static void go_on(struct fw_loop *loop)
 {
     for (uint32_t n = loop->queues[FW_QUEUE_AGAIN].count; n > 0; n--) {
         struct fw_conn *conn = loop->queues[FW_QUEUE_AGAIN].first;
-        queue_remove(loop, conn);
-        settle(loop, conn);
+        fw_queue_remove(loop, conn);
+        fw_loop_settle(loop, conn);
     }
 }
 
@@ -551,7 +364,7 @@ void fw_loop_step(struct fw_loop *loop)
     leave_if_told(loop);
     if (fw_loop_done(loop))
         return;
-    listen_if_wanted(loop);
+    fw_loop_listen_if_wanted(loop);
     wait_for_events(loop, true);
     go_on(loop);
     expire(loop);
@@ -563,8 +376,8 @@ static void send_given(struct fw_loop *loop)
 {
     struct fw_conn *conn;
     while ((conn = loop->queues[FW_QUEUE_GIVEN].first) != NULL) {
-        queue_remove(loop, conn);
-        settle(loop, conn);
+        fw_queue_remove(loop, conn);
+        fw_loop_settle(loop, conn);
     }
 }
 
@@ -607,7 +420,7 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
     if (loop->given_ns == 0)
         loop->given_ns = fw_clock_ns();
     loop->budget--;
-    queue_remove(loop, conn);
+    fw_queue_remove(loop, conn);
     fw_conn_serve(conn);
     conn->began_ns = loop->given_ns;
     if (loop->config.slot != NULL)
@@ -633,13 +446,13 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     loop->quick = loop->given_ns - before < QUICK_NS && loop->given_ns - loop->hold_ns < HOLD_NS &&
                   atomic_load(&loop->stop) == FW_STOP_NO;
     if (loop->quick && conn->state == FW_CONN_SENDING && loop->queues[FW_QUEUE_GIVEN].count < GIVEN_MOST) {
-        queue_remove(loop, conn); /* fw_loop_wait_room may have left it among those that wait */
-        queue_append(loop, conn, FW_QUEUE_GIVEN);
+        fw_queue_remove(loop, conn); /* fw_loop_wait_room may have left it among those that wait */
+        fw_queue_append(loop, conn, FW_QUEUE_GIVEN);
         return;
     }
     if (!loop->quick)
         send_given(loop);
-    settle(loop, conn);
+    fw_loop_settle(loop, conn);
     if (!loop->quick)
         write_lines(loop);
 }
@@ -652,7 +465,7 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         conn->error = FW_E_STOPPING;
     (void)fw_conn_push(conn);
     if (conn->error != FW_OK || !fw_conn_full(conn)) {
-        queue_remove(loop, conn);
+        fw_queue_remove(loop, conn);
         return false;
     }
     if (!arm(loop, conn, true)) {
@@ -660,11 +473,11 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         return true;
     }
     if (conn->queue == FW_QUEUE_NONE || conn->progress) {
-        queue_remove(loop, conn);
-        queue_append(loop, conn, FW_QUEUE_WRITE);
+        fw_queue_remove(loop, conn);
+        fw_queue_append(loop, conn, FW_QUEUE_WRITE);
     }
     conn->progress = false;
-    rest(loop);
+    fw_loop_rest(loop);
     fw_loop_send(loop);
     while (loop->event < loop->event_count)
         see_to_event(loop);

@@ -1,0 +1,54 @@
+/* fw_conn_parts: what the parts of fw_conn share among themselves; nobody else includes it.
+ *
+ *   fw_conn.c         the state machine: reading, refusing, ending
+ *   fw_conn_body.c    where a request's body is kept until it is read
+ *   fw_conn_output.c  what is sent and what waits
+ *   fw_conn_lines.c   what the logs are told                                                            */
+#ifndef FW_CONN_PARTS_H
+#define FW_CONN_PARTS_H
+
+#include "fw_conn.h"
+#include <unistd.h>
+
+/* So much may wait for a pipelined request's answer. */
+#define FW_CONN_COALESCE_MOST ((size_t)32768)
+
+static inline void fw_conn_drop_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* --- fw_conn_body.c --- */
+
+/* Body bytes that lie in `in` at `at` (from in.off) get to where the body is kept. */
+enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len);
+
+/* --- fw_conn_output.c --- */
+
+/* The socket, or memory, has failed: nothing more will be sent. The first failure stays in conn->error. */
+enum fw_error fw_conn_lost(struct fw_conn *conn, int problem);
+
+/* Everything out? Then true; else `blocked` or `error` says why not. */
+bool fw_conn_flush(struct fw_conn *conn);
+
+/* --- fw_conn_lines.c --- */
+
+/* The access line of a request that ends with this status. */
+void fw_conn_note_line(struct fw_conn *conn, unsigned status, uint64_t sent, uint64_t now_ns);
+
+/* The answer is not the application's whole one: it failed in the middle, the client has gone, or `error` has
+ * a status of its own, with which the client was told.                                               */
+void fw_conn_note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns);
+
+/* The application's part is done. Afterwards the line is there, or waits for the client to take the rest. */
+void fw_conn_note_answer(struct fw_conn *conn);
+
+/* The error log's note of conn->error. */
+void fw_conn_note_refusal(struct fw_conn *conn);
+
+/* The client went away in the middle of its request. */
+void fw_conn_note_gone(struct fw_conn *conn);
+
+#endif

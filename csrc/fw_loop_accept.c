@@ -1,0 +1,139 @@
+#define _GNU_SOURCE
+#include "fw_loop_parts.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
+ */
+#define REST_MS 200
+
+void fw_loop_rest(struct fw_loop *loop)
+{
+    for (uint32_t i = 0; i < loop->listener_count; i++)
+        if (loop->listeners[i].polled) {
+            fw_poll_remove(loop->poll, loop->listeners[i].fd);
+            loop->listeners[i].polled = false;
+        }
+    loop->listening = false;
+}
+
+/* The machine has run out of something. The backlog keeps who waits; asking again at once would only burn the
+ * processor. */
+static void rest_after(struct fw_loop *loop, int problem)
+{
+    loop->accept_errno = problem;
+    loop->listen_again_ms = loop->env.clock.now_ms + REST_MS;
+    fw_loop_rest(loop);
+}
+
+void fw_loop_listen_if_wanted(struct fw_loop *loop)
+{
+    if (loop->listening || loop->leaving || loop->connections >= loop->config.connections ||
+        loop->listen_again_ms > loop->env.clock.now_ms)
+        return;
+    loop->listen_again_ms = 0;
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        struct fw_listener *listener = &loop->listeners[i];
+        if (listener->polled)
+            continue;
+        if (fw_poll_add(loop->poll, listener->fd, FW_POLL_READ | FW_POLL_ONE, listener) != 0) {
+            rest_after(loop, errno);
+            return;
+        }
+        listener->polled = true;
+    }
+    loop->listening = true;
+}
+
+static void note_address(struct fw_conn *conn, const struct sockaddr_storage *address)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    if (address->ss_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+        conn->port = ntohs(v4.sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, address, sizeof v6);
+        conn->port = ntohs(v6.sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) /* people write rules for the IPv4 address */
+            inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
+        else
+            inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    }
+    conn->addr_len = (uint8_t)strlen(text);
+    memcpy(conn->addr, text, conn->addr_len);
+
+    char digits[sizeof conn->port_text];
+    unsigned port = conn->port;
+    do {
+        digits[conn->port_len++] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port != 0);
+    for (uint8_t i = 0; i < conn->port_len; i++)
+        conn->port_text[i] = digits[conn->port_len - 1 - i];
+}
+
+bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (loop->leaving || loop->connections >= loop->config.connections) {
+        fw_loop_rest(loop);
+        return false;
+    }
+    if (loop->free == NULL && !fw_loop_add_slab(loop)) {
+        errno = ENOMEM;
+    } else {
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            struct fw_conn *conn = loop->free;
+            loop->free = conn->next;
+            fw_conn_open(conn, &loop->env, fd);
+            conn->listener = (uint16_t)(listener - loop->listeners);
+            if (!listener->local)
+                note_address(conn, &address);
+            fw_loop_count_connections(loop, 1);
+            fw_loop_settle(loop, conn);
+            return true;
+        }
+    }
+    switch (errno) {
+    case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+    case EWOULDBLOCK:
+#endif
+        return false;
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+        return true; /* that one is gone; there may be others */
+    default:
+        /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
+        rest_after(loop, errno);
+        return false;
+    }
+}
+
+bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local)
+{
+    size_t size = (loop->listener_count + 1) * sizeof *loop->listeners;
+    struct fw_listener *listeners = FW_REALLOC(loop->listeners, size);
+    if (listeners == NULL)
+        return false;
+    loop->listeners = listeners;
+    loop->listeners[loop->listener_count++] = (struct fw_listener){.fd = fd, .local = local};
+    return true;
+}

@@ -1,0 +1,78 @@
+/* fw_loop_parts: what the parts of fw_loop share among themselves; nobody else includes it.
+ *
+ *   fw_loop.c         the turn: waiting, deadlines, who is served, leaving
+ *   fw_loop_accept.c  listeners: who is accepted, and when nobody is                                     */
+#ifndef FW_LOOP_PARTS_H
+#define FW_LOOP_PARTS_H
+
+#include "fw_loop.h"
+
+static inline void fw_queue_append(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    struct fw_queue *queue = &loop->queues[kind];
+    assert(conn->queue == FW_QUEUE_NONE);
+    conn->queue = (uint8_t)kind;
+    conn->since_ms = loop->env.clock.now_ms;
+    conn->fresh = true;
+    conn->next = NULL;
+    conn->prev = queue->last;
+    if (queue->last != NULL)
+        queue->last->next = conn;
+    else
+        queue->first = conn;
+    queue->last = conn;
+    queue->count++;
+}
+
+static inline void fw_queue_prepend(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    struct fw_queue *queue = &loop->queues[kind];
+    assert(conn->queue == FW_QUEUE_NONE);
+    conn->queue = (uint8_t)kind;
+    conn->prev = NULL;
+    conn->next = queue->first;
+    if (queue->first != NULL)
+        queue->first->prev = conn;
+    else
+        queue->last = conn;
+    queue->first = conn;
+    queue->count++;
+}
+
+static inline void fw_queue_remove(struct fw_loop *loop, struct fw_conn *conn)
+{
+    struct fw_queue *queue = &loop->queues[conn->queue];
+    if (conn->queue == FW_QUEUE_NONE)
+        return;
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        queue->first = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    else
+        queue->last = conn->prev;
+    conn->queue = FW_QUEUE_NONE;
+    queue->count--;
+}
+
+/* --- fw_loop.c --- */
+
+/* More connections in loop->free. False: no memory. */
+bool fw_loop_add_slab(struct fw_loop *loop);
+
+void fw_loop_count_connections(struct fw_loop *loop, int change);
+
+/* Let the connection go as far as it can. */
+void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn);
+
+/* --- fw_loop_accept.c --- */
+
+/* Accept nothing until fw_loop_listen_if_wanted() finds that there is a reason to. */
+void fw_loop_rest(struct fw_loop *loop);
+void fw_loop_listen_if_wanted(struct fw_loop *loop);
+
+/* False: there is nothing more to accept now. */
+bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener);
+
+#endif
