@@ -20,24 +20,70 @@ static void send_answer(struct fw_conn *conn, const struct fw_abort *on_abort)
     shutdown(conn->fd, SHUT_WR);
 }
 
-static void answer_for(struct fw_conn *conn, const struct fw_abort *on_abort)
+/* The loop comes back to this thread, which the application does not leave, and then goes on offer again. */
+static void answer_for(struct fw_player *me, struct fw_conn *conn, const struct fw_abort *on_abort)
 {
     struct fw_monitor *monitor = on_abort->monitor;
-    bool offered = atomic_load(&monitor->hand) != FW_HAND_OURS;
-    fw_monitor_reclaim(monitor);
-    if (offered)
-        for (struct fw_conn *other = monitor->chain; other != NULL; other = other->next)
+    bool away = atomic_load(&me->away), offered = !away && fw_monitor_holds(monitor, me);
+    if (offered && fw_monitor_reclaim(monitor, me)) {
+        struct fw_conn *other = fw_loop_waiting(monitor->baton.loop);
+        for (; other != NULL; other = other->next)
             (void)fw_conn_push(other); /* failures are kept in ->error */
-    conn->blocked = false;             /* there may be room by now */
+    } else {
+        offered = false;
+    }
+    conn->blocked = false; /* there may be room by now */
     (void)fw_conn_push(conn);
-    if (conn->error != FW_OK || conn->state != FW_CONN_APP) /* in other states it has been answered */
-        return;
-    if (conn->resp.stage < FW_RESP_BODY && !fw_conn_waits(conn)) {
+    if (conn->error != FW_OK || conn->state != FW_CONN_APP) { /* in other states it has been answered */
+        ;
+    } else if (conn->resp.stage < FW_RESP_BODY && !fw_conn_waits(conn)) {
         send_answer(conn, on_abort);
     } else if (conn->resp.stage == FW_RESP_BODY && conn->resp.framing == FW_RESP_TO_CLOSE) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
+    if (offered && monitor->started) /* a handler starts no threads */
+        fw_monitor_offer(monitor, me, conn);
+}
+
+/* Whom the signal is for: who has been in the application for longest. NULL: nobody is there. */
+static struct fw_player *find_player(const struct fw_baton *baton)
+{
+    struct fw_player *found = NULL;
+    uint64_t since_ns = 0;
+    for (uint32_t i = 0; i < baton->count; i++) {
+        struct fw_player *player = &baton->players[i];
+        const struct fw_conn *conn = atomic_load(&player->lent);
+        if (conn == NULL || atomic_load(&player->told) || atomic_load(&player->thread) == 0)
+            continue;
+        if (found == NULL || conn->began_ns < since_ns) {
+            found = player;
+            since_ns = conn->began_ns;
+        }
+    }
+    return found;
+}
+
+/* The player that runs on this thread; NULL: it is none. */
+static struct fw_player *this_player(const struct fw_baton *baton)
+{
+    pid_t thread = (pid_t)syscall(SYS_gettid);
+    for (uint32_t i = 0; i < baton->count; i++)
+        if (atomic_load(&baton->players[i].thread) == thread)
+            return &baton->players[i];
+    return NULL;
+}
+
+/* Give the signal to the thread that it is for. False: this is the one, or there is none. */
+static bool pass_on(const struct fw_abort *on_abort, const struct fw_player *me, int signum, siginfo_t *info)
+{
+    const struct fw_player *player = find_player(&on_abort->monitor->baton);
+    if (player == NULL && on_abort->monitor->baton.count == 1)
+        player = &on_abort->monitor->baton.players[0];
+    if (player == NULL || player == me || (me != NULL && info->si_code == SI_QUEUE))
+        return false;         /* the last: it was passed on to us */
+    info->si_code = SI_QUEUE; /* of kill() the kernel says EPERM */
+    return syscall(SYS_rt_tgsigqueueinfo, on_abort->pid, atomic_load(&player->thread), signum, info) == 0;
 }
 
 static void call_before(const struct sigaction *before, int signum, siginfo_t *info, void *context)
@@ -60,17 +106,16 @@ static void handle(int signum, siginfo_t *info, void *context)
         return;
     bool sent = info->si_code == SI_USER || info->si_code == SI_QUEUE;
     if (sent && info->si_pid != on_abort->pid && on_abort->pid == getpid()) {
-        if (syscall(SYS_gettid) != on_abort->thread) { /* the kernel may give it to any thread */
-            info->si_code = SI_QUEUE;                  /* of kill() it says EPERM */
-            if (syscall(SYS_rt_tgsigqueueinfo, on_abort->pid, on_abort->thread, signum, info) == 0) {
-                errno = problem;
-                return;
-            }
+        struct fw_player *me = this_player(&on_abort->monitor->baton);
+        if (pass_on(on_abort, me, signum, info)) { /* the kernel may give it to any thread */
+            errno = problem;
+            return;
         }
-        atomic_store(&on_abort->told, true);
-        struct fw_conn *conn = atomic_load(&on_abort->lent);
+        struct fw_conn *conn = me != NULL ? atomic_load(&me->lent) : NULL;
+        if (me != NULL && !atomic_exchange(&me->told, true))
+            atomic_fetch_add(&on_abort->monitor->baton.loop->abandoned, 1);
         if (conn != NULL)
-            answer_for(conn, on_abort);
+            answer_for(me, conn, on_abort);
     }
     errno = problem;
     call_before(&on_abort->before, signum, info, context);
@@ -107,7 +152,6 @@ bool fw_abort_arm(struct fw_abort *on_abort, struct fw_monitor *monitor, const c
     memset(on_abort, 0, sizeof *on_abort);
     on_abort->monitor = monitor;
     on_abort->pid = getpid();
-    on_abort->thread = (pid_t)syscall(SYS_gettid);
     if (!make_answer(on_abort, server, server_len)) {
         errno = ENOMEM;
         return false;

@@ -29,16 +29,14 @@
 #include <signal.h>
 
 struct fw_abort {
-    _Atomic(struct fw_conn *) lent; /* whose application has the thread; NULL: none, the core has it */
-    _Atomic bool told;              /* that a call takes too long */
     struct fw_monitor *monitor;
-    pid_t pid, thread; /* the process and the thread that serves */
+    pid_t pid;
     struct sigaction before;
     size_t answer_len, head_len;
     char answer[512];
 };
 
-/* Take SIGABRT for the calling thread, which serves. `server`: a whole "Server: x\r\n". One in a process:
+/* Take SIGABRT for the players. `server`: a whole "Server: x\r\n". One in a process:
  * false with errno EBUSY where there is another, or what sigaction says. */
 bool fw_abort_arm(struct fw_abort *on_abort, struct fw_monitor *monitor, const char *server,
                   size_t server_len);
@@ -47,17 +45,26 @@ bool fw_abort_arm(struct fw_abort *on_abort, struct fw_monitor *monitor, const c
 void fw_abort_disarm(struct fw_abort *on_abort);
 
 /* The application, or a hook behind it, is about to have the thread for `conn`. After fw_monitor_offer(). */
-static inline void fw_abort_lend(struct fw_abort *on_abort, struct fw_conn *conn)
+static inline void fw_abort_lend(struct fw_player *me, struct fw_conn *conn)
 {
-    atomic_store_explicit(&on_abort->lent, conn, memory_order_release);
+    atomic_store_explicit(&me->lent, conn, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* It has come back. Before fw_monitor_reclaim(). */
-static inline void fw_abort_back(struct fw_abort *on_abort)
+static inline void fw_abort_back(struct fw_player *me)
 {
-    atomic_store_explicit(&on_abort->lent, NULL, memory_order_relaxed);
+    atomic_store_explicit(&me->lent, NULL, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* The call that took too long has ended after all, and so has all that asks `told`. */
+static inline void fw_abort_over(struct fw_player *me, struct fw_loop *loop)
+{
+    if (FW_LIKELY(!atomic_load_explicit(&me->told, memory_order_relaxed)))
+        return;
+    atomic_fetch_sub(&loop->abandoned, 1);
+    atomic_store(&me->told, false);
 }
 
 #endif

@@ -77,8 +77,8 @@ void fw_slot_read(const struct fw_slot *slot, struct fw_slot_request *request);
 
 static inline void fw_slot_turn(struct fw_slot *slot, uint64_t by)
 {
-    uint64_t turn = atomic_load_explicit(&slot->turn, memory_order_relaxed);
-    atomic_store_explicit(&slot->turn, turn + by, memory_order_release);
+    /* fw_slot_go_on() may come from another thread of the worker */
+    atomic_fetch_add_explicit(&slot->turn, by, memory_order_release);
 }
 
 static inline void fw_slot_word(_Atomic uint64_t *word, const char *from)

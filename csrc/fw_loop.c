@@ -19,6 +19,11 @@
 #define GIVEN_MOST 32
 /* A longer time between two turns is not counted against the connections that the first one left waiting. */
 #define AWAY_MS 50
+/* Calls that take this long in the mean block: what a call that overlaps others costs (two wake-ups, 20 us)
+ * is little then. One that takes very long counts as one that takes LONG_NS: the mean is to follow what is
+ * usual now. */
+#define BLOCK_NS 500000u
+#define LONG_NS  (16u * BLOCK_NS)
 /* Access lines that whoever reads them does not take at once are tried again after so long. */
 #define LINES_AGAIN_MS 250
 /* Free blocks and field arrays that are kept for the next requests. */
@@ -215,7 +220,9 @@ bool fw_loop_done(const struct fw_loop *loop)
 {
     if (atomic_load(&loop->stop) == FW_STOP_NOW)
         return true;
-    return loop->leaving && (loop->connections == 0 || loop->env.clock.now_ms >= loop->leave_end_ms);
+    return loop->leaving &&
+           (loop->connections <= atomic_load_explicit(&loop->abandoned, memory_order_relaxed) ||
+            loop->env.clock.now_ms >= loop->leave_end_ms);
 }
 
 /* --- the turn --- */
@@ -261,8 +268,8 @@ static void on_conn(struct fw_loop *loop, struct fw_conn *conn, unsigned what)
 {
     /* Closed, but a child that the application forked has the socket, too, and so the poller still tells of
      * it. Where the structure is used again such an event only makes it look in vain. */
-    if (conn->state == FW_CONN_CLOSED)
-        return;
+    if (conn->state == FW_CONN_CLOSED || conn->queue == FW_QUEUE_AWAY)
+        return; /* for the latter: fw_loop_meet() */
     if (what & (FW_POLL_READ | FW_POLL_END))
         conn->readable = true;
     if (what & FW_POLL_END)
@@ -388,13 +395,25 @@ void fw_loop_send(struct fw_loop *loop)
 }
 
 /* Tell on the board which request is taken to the application. */
-static void show(struct fw_loop *loop, const struct fw_conn *conn)
+static void show(struct fw_loop *loop, struct fw_conn *conn)
 {
     static const char version[] = " HTTP/1.1";
     const struct fw_head *head = &conn->parser.head;
     const char *line = fw_conn_request(conn) + head->method.off;
     size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
-    fw_slot_enter(loop->config.slot, loop->given_ns, line, len, conn->addr, conn->addr_len);
+    fw_slot_enter(loop->config.slot, conn->began_ns, line, len, conn->addr, conn->addr_len);
+    atomic_store_explicit(&loop->shown, conn, memory_order_relaxed);
+}
+
+static void show_end(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    fw_slot_count(&loop->config.slot->requests);
+    if (atomic_load_explicit(&loop->shown, memory_order_relaxed) != conn)
+        return;
+    atomic_store_explicit(&loop->shown, NULL, memory_order_relaxed);
+    fw_slot_leave(loop->config.slot);
+    if (FW_UNLIKELY(loop->queues[FW_QUEUE_AWAY].first != NULL))
+        show(loop, loop->queues[FW_QUEUE_AWAY].first);
 }
 
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
@@ -423,7 +442,8 @@ struct fw_conn *fw_loop_take(struct fw_loop *loop)
     fw_queue_remove(loop, conn);
     fw_conn_serve(conn);
     conn->began_ns = loop->given_ns;
-    if (loop->config.slot != NULL)
+    /* With several in the application, the board shows the one that has been there longest. */
+    if (loop->config.slot != NULL && atomic_load_explicit(&loop->shown, memory_order_relaxed) == NULL)
         show(loop, conn);
     return conn;
 }
@@ -432,15 +452,15 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
 {
     assert(conn->state != FW_CONN_APP);
     loop->requests++;
-    if (loop->config.slot != NULL) {
-        fw_slot_leave(loop->config.slot);
-        fw_slot_count(&loop->config.slot->requests);
-    }
+    if (loop->config.slot != NULL)
+        show_end(loop, conn);
     if (FW_UNLIKELY(loop->requests == loop->config.max_requests))
         fw_loop_stop(loop, FW_STOP_RECYCLE);
     uint64_t before = loop->given_ns;
     loop->given_ns = loop->env.answered_ns != 0 ? loop->env.answered_ns : fw_clock_ns();
     loop->env.answered_ns = 0;
+    uint64_t took_ns = loop->given_ns - conn->began_ns;
+    loop->mean_ns = (loop->mean_ns * 7 + (took_ns < LONG_NS ? took_ns : LONG_NS)) / 8;
     if (loop->queues[FW_QUEUE_GIVEN].count == 0)
         loop->hold_ns = loop->given_ns;
     loop->quick = loop->given_ns - before < QUICK_NS && loop->given_ns - loop->hold_ns < HOLD_NS &&
@@ -455,6 +475,19 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     fw_loop_settle(loop, conn);
     if (!loop->quick)
         write_lines(loop);
+}
+
+static void turn_without_serving(struct fw_loop *loop)
+{
+    fw_loop_rest(loop);
+    fw_loop_send(loop);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    wait_for_events(loop, false);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    go_on(loop);
+    expire(loop);
 }
 
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
@@ -477,18 +510,45 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         fw_queue_append(loop, conn, FW_QUEUE_WRITE);
     }
     conn->progress = false;
-    fw_loop_rest(loop);
-    fw_loop_send(loop);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    wait_for_events(loop, false);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    go_on(loop);
-    expire(loop);
-    if (loop->config.slot != NULL)
-        fw_slot_go_on(loop->config.slot);
+    turn_without_serving(loop);
+    fw_loop_call_goes_on(loop, conn);
     return true;
+}
+
+void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn)
+{
+    leave_if_told(loop);
+    if (conn != NULL && conn->blocked && !arm(loop, conn, true))
+        conn->error = FW_E_NO_MEMORY;
+    turn_without_serving(loop);
+}
+
+/* --- several threads --- */
+
+bool fw_loop_calls_block(const struct fw_loop *loop)
+{
+    return loop->mean_ns > BLOCK_NS;
+}
+
+void fw_loop_part(struct fw_loop *loop, struct fw_conn *conn)
+{
+    fw_queue_remove(loop, conn);
+    fw_queue_append(loop, conn, FW_QUEUE_AWAY);
+}
+
+void fw_loop_meet(struct fw_loop *loop, struct fw_conn *conn)
+{
+    fw_queue_remove(loop, conn);
+    conn->env = &loop->env;
+    /* what the poller has told meanwhile, nobody has listened to */
+    conn->readable = true;
+    conn->blocked = false;
+}
+
+void fw_loop_call_goes_on(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    if (loop->config.slot != NULL && atomic_load_explicit(&loop->shown, memory_order_relaxed) == conn)
+        fw_slot_go_on(loop->config.slot);
 }
 
 /* --- beginning and end --- */

@@ -17,10 +17,12 @@
  * by one.
  *
  * A connection is in one place at a time: in the list of the one deadline it waits under, in the ready
- * list, in the again list, or (state APP) in the hands of the thread that took it. Each deadline has one
+ * list, in the again list, or (state APP) in the hands of the thread that took it, which is the holder or one
+ * that is away. Each deadline has one
  * length, so its list is in order of expiry by itself: O(1) to move, O(expired) to expire.
  *
- * All functions but fw_loop_stop() and fw_loop_wake() are for the holder of the baton only.    */
+ * All functions but fw_loop_stop(), fw_loop_wake() and fw_loop_call_goes_on() are for the holder of the baton
+ * only (fw_baton.h). */
 #ifndef FW_LOOP_H
 #define FW_LOOP_H
 
@@ -39,6 +41,7 @@ enum fw_queue_kind {
     FW_QUEUE_AGAIN = FW_QUEUE_TIMED,
     FW_QUEUE_READY,
     FW_QUEUE_GIVEN, /* answered, and to be sent at the end of the turn */
+    FW_QUEUE_AWAY,  /* in the hands of a thread that does not hold the loop (fw_baton), the oldest first */
     FW_QUEUE_COUNT,
 };
 
@@ -91,8 +94,10 @@ struct fw_loop {
     uint64_t given_ns; /* when the last answer was given; 0: the next request's time begins anew */
     uint64_t hold_ns;  /* when the first of those that wait to be sent was given */
     bool quick;        /* calls of the application are: an answer may wait for the others of its turn */
-    int wake_read, wake_write; /* a byte written to the second ends the wait */
-    int watch;                 /* -1, or: when it becomes readable the loop stops gracefully */
+    uint64_t mean_ns;  /* of the last few calls */
+    _Atomic(struct fw_conn *) shown; /* whose request the board shows */
+    int wake_read, wake_write;       /* a byte written to the second ends the wait */
+    int watch;                       /* -1, or: when it becomes readable the loop stops gracefully */
     /* listeners */
     struct fw_listener *listeners;
     uint32_t listener_count;
@@ -108,7 +113,8 @@ struct fw_loop {
     _Atomic int stop; /* enum fw_stop, only ever raised */
     bool leaving;
     uint64_t leave_end_ms;
-    uint64_t requests; /* given back */
+    _Atomic uint32_t abandoned; /* connections whose call was given up and has not come back: fw_abort */
+    uint64_t requests;          /* given back */
 };
 
 /* False with errno: no memory or no descriptor; nothing is left behind. */
@@ -152,6 +158,21 @@ void fw_loop_send(struct fw_loop *loop);
  * accepting nothing but what a graceful stop takes along). False: there is room again, or conn->error says
  * why there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
+
+/* A turn in which no application is called and nobody accepted: the application has the stage for `conn`,
+ * whose output is minded, or for nobody. */
+void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn);
+
+/* Do calls of the application usually take so long that they should overlap? */
+bool fw_loop_calls_block(const struct fw_loop *loop);
+
+/* `conn`, which the application is called for, goes to a thread that does not hold the loop; and comes back:
+ * after fw_conn_answered() or the like it is given as any other. */
+void fw_loop_part(struct fw_loop *loop, struct fw_conn *conn);
+void fw_loop_meet(struct fw_loop *loop, struct fw_conn *conn);
+
+/* From any thread: the call for `conn` has waited for its client, which is not being stuck. */
+void fw_loop_call_goes_on(struct fw_loop *loop, const struct fw_conn *conn);
 
 /* From a signal handler or another thread: be done (enum fw_stop). Wakes the loop. */
 void fw_loop_stop(struct fw_loop *loop, int how);

@@ -1,9 +1,7 @@
 #define _GNU_SOURCE
 #include "fw_monitor.h"
 
-#include <errno.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -31,8 +29,8 @@ static void futex(_Atomic uint32_t *word, int operation, uint32_t value)
 static void sleep_until_offer(struct fw_monitor *monitor)
 {
     atomic_store(&monitor->asleep, 1);
-    while (atomic_load(&monitor->hand) == FW_HAND_OURS && !atomic_load(&monitor->ending) &&
-           atomic_load(&monitor->asleep) == 1)
+    while ((atomic_load(&monitor->baton.hand) & FW_HAND_MASK) == FW_HAND_OURS &&
+           !atomic_load(&monitor->ending) && atomic_load(&monitor->asleep) == 1)
         futex(&monitor->asleep, FUTEX_WAIT, 1);
     atomic_store(&monitor->asleep, 0);
 }
@@ -43,41 +41,24 @@ static void wake(struct fw_monitor *monitor)
     futex(&monitor->asleep, FUTEX_WAKE, 1);
 }
 
-/* Failures are kept in conn->error, for the serving thread. */
-static void send_for_them(struct fw_monitor *monitor)
-{
-    for (struct fw_conn *conn = monitor->chain; conn != NULL; conn = conn->next)
-        (void)fw_conn_push(conn);
-    monitor->chain = NULL; /* what their sockets did not take is the loop's matter */
-    if (monitor->sink != NULL)
-        fw_sink_flush(monitor->sink, 0);
-    struct fw_conn *conn = monitor->conn;
-    bool more = false;
-    if (conn != NULL) {
-        conn->blocked = false;
-        (void)fw_conn_push(conn);
-        more = conn->blocked && conn->error == FW_OK;
-    }
-    atomic_store_explicit(&monitor->hand, more ? FW_HAND_OFFERED : FW_HAND_OURS, memory_order_release);
-}
-
 static void *run(void *argument)
 {
     struct fw_monitor *monitor = argument;
+    struct fw_baton *baton = &monitor->baton;
     const struct timespec tick = {.tv_nsec = TICK_NS}, nap = {.tv_nsec = NAP_NS};
     int idle = 0;
     bool busy = false; /* in the last tick, which was no nap */
     while (!atomic_load(&monitor->ending)) {
-        uint32_t offer = atomic_load(&monitor->offers);
+        uint32_t offer = atomic_load(&baton->offers);
         nanosleep(busy ? &nap : &tick, NULL);
-        uint32_t hand = atomic_load(&monitor->hand), offers = atomic_load(&monitor->offers) - offer;
+        uint32_t hand = atomic_load(&baton->hand), offers = atomic_load(&baton->offers) - offer;
         busy = !busy && offers >= BUSY_OFFERS;
         if (offers != 0) {
             idle = 0;
-        } else if (hand == FW_HAND_OFFERED) {
+        } else if ((hand & FW_HAND_MASK) == FW_HAND_OFFERED) {
             idle = 0;
-            if (atomic_compare_exchange_strong(&monitor->hand, &hand, FW_HAND_TAKEN))
-                send_for_them(monitor);
+            if (atomic_compare_exchange_strong(&baton->hand, &hand, hand + (FW_HAND_TAKEN - FW_HAND_OFFERED)))
+                fw_baton_understudy(baton);
         } else if (++idle == IDLE_TICKS) {
             sleep_until_offer(monitor);
             idle = 0;
@@ -103,9 +84,10 @@ static bool start(struct fw_monitor *monitor)
     return monitor->started;
 }
 
-void fw_monitor_init(struct fw_monitor *monitor)
+bool fw_monitor_init(struct fw_monitor *monitor, struct fw_loop *loop, uint32_t players)
 {
     memset(monitor, 0, sizeof *monitor);
+    return fw_baton_init(&monitor->baton, loop, players);
 }
 
 void fw_monitor_drop(struct fw_monitor *monitor)
@@ -116,33 +98,24 @@ void fw_monitor_drop(struct fw_monitor *monitor)
         pthread_join(monitor->thread, NULL);
     }
     monitor->started = false;
+    fw_baton_drop(&monitor->baton);
 }
 
-void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn, struct fw_conn *chain)
+void fw_monitor_offer(struct fw_monitor *monitor, struct fw_player *me, struct fw_conn *conn)
 {
-    assert(atomic_load(&monitor->hand) == FW_HAND_OURS);
-    monitor->conn = conn;
-    monitor->chain = chain;
+    struct fw_baton *baton = &monitor->baton;
+    assert(atomic_load(&baton->hand) == fw_hand_of(me, FW_HAND_OURS));
+    me->conn = conn;
     if (FW_UNLIKELY(!monitor->started) && !start(monitor)) {
-        send_for_them(monitor);
-        atomic_store(&monitor->hand, FW_HAND_OURS);
+        fw_loop_send(baton->loop);
+        if (conn != NULL)
+            (void)fw_conn_push(conn); /* a failure is in conn->error */
         return;
     }
     uint32_t offers =
-        atomic_load_explicit(&monitor->offers, memory_order_relaxed); /* nobody else writes it */
-    atomic_store_explicit(&monitor->offers, offers + 1, memory_order_relaxed);
-    atomic_store(&monitor->hand, FW_HAND_OFFERED);
+        atomic_load_explicit(&baton->offers, memory_order_relaxed); /* only the holder writes it */
+    atomic_store_explicit(&baton->offers, offers + 1, memory_order_relaxed);
+    atomic_store(&baton->hand, fw_hand_of(me, FW_HAND_OFFERED));
     if (FW_UNLIKELY(atomic_load(&monitor->asleep)))
         wake(monitor);
-}
-
-void fw_monitor_wait(struct fw_monitor *monitor)
-{
-    for (;;) {
-        uint32_t hand = atomic_load_explicit(&monitor->hand, memory_order_acquire);
-        if (hand == FW_HAND_OURS ||
-            (hand == FW_HAND_OFFERED && atomic_compare_exchange_strong(&monitor->hand, &hand, FW_HAND_OURS)))
-            return;
-        sched_yield(); /* it is in sends that do not block, or writes access lines to a file */
-    }
 }

@@ -1,72 +1,55 @@
-/* fw_monitor: one thread a worker that sends what waits while the application has the stage.
+/* fw_monitor: one thread a worker that has the loop while the application has the stage for long.
  *
  * Answers of one turn should leave together, and so should the small blocks of a fast iterable and the
  * answers to pipelined requests; but nothing may wait for long because the application is slow to come back
- * (PEP 3333: a block is on its way, or goes out while the application makes the next). So the serving thread
- * offers what waits before it calls the application, and takes it back afterwards. If it has not come back
- * within a tick or two (five, where calls were quick until then), the monitor sends. Who may touch the output
- * of the offered connections (their `out`, `blocked`, `progress`, `error` and socket) is one word, `hand`:
- *
- *     from      by         to        means
- *     OURS      serving    OFFERED   fw_monitor_offer(): the application is about to be called
- *     OFFERED   serving    OURS      fw_monitor_reclaim(): it came back in time; one compare-and-swap
- *     OFFERED   monitor    TAKEN     the same offer stood for a whole tick; compare-and-swap
- *     TAKEN     monitor    OURS      sent, or given up
- *     TAKEN     monitor    OFFERED   the socket did not take all: once more in a tick
- *
- * In OURS and OFFERED the monitor touches nothing; in OFFERED and TAKEN the serving thread touches nothing,
- * but for the request's body, which is no output. The thread is started by the first offer, sleeps when there
- * was none for a while, and knows nothing of Python. */
+ * (PEP 3333: a block is on its way, or goes out while the application makes the next). So a player offers the
+ * loop before it calls the application, and takes it back afterwards (fw_baton.h has the table). If it has
+ * not come back within a tick or two (five, where calls were quick until then), the monitor takes the loop,
+ * sends what waits, and gives the loop to another player, if one is spare; otherwise it minds the loop itself
+ * until one is. The thread is started by the first offer, sleeps when there was none for a while, and knows
+ * nothing of Python. */
 #ifndef FW_MONITOR_H
 #define FW_MONITOR_H
 
-#include "fw_conn.h"
-#include <pthread.h>
-#include <stdatomic.h>
-
-enum fw_monitor_hand { FW_HAND_OURS, FW_HAND_OFFERED, FW_HAND_TAKEN };
+#include "fw_baton.h"
 
 struct fw_monitor {
-    _Atomic uint32_t hand;   /* enum fw_monitor_hand */
-    _Atomic uint32_t offers; /* made so far: tells one from the next */
+    struct fw_baton baton;
     _Atomic uint32_t asleep; /* 1: the thread waits for this word to become 0 */
     _Atomic bool ending;
-    struct fw_conn *conn;  /* that is being served and has output; may be NULL */
-    struct fw_conn *chain; /* that are answered and wait to be sent, linked by `next`; may be NULL */
-    struct fw_sink *sink;  /* access lines of answers, offered with every offer; the caller's, may be NULL */
     bool started;
     pid_t pid; /* of the process that has the thread: a fork does not take it along */
     pthread_t thread;
 };
 
-void fw_monitor_init(struct fw_monitor *monitor);
+/* For the players of `loop`, which stays the caller's. False: no memory. */
+bool fw_monitor_init(struct fw_monitor *monitor, struct fw_loop *loop, uint32_t players);
 
 /* End the thread, if there is one. */
 void fw_monitor_drop(struct fw_monitor *monitor);
 
-/* The serving thread is about to call the application. `conn`, in state APP, has output that may wait a
- * little, but not for long, and so have those of `chain`; either may be NULL. If there can be no thread they
- * are sent at once. */
-void fw_monitor_offer(struct fw_monitor *monitor, struct fw_conn *conn, struct fw_conn *chain);
+/* The holder is about to call the application for `conn`, in state APP, or for NULL. Its output may wait a
+ * little, but not for long, and so may all else that the loop has to do. If there can be no thread, what
+ * waits is sent at once. */
+void fw_monitor_offer(struct fw_monitor *monitor, struct fw_player *me, struct fw_conn *conn);
 
-/* Is the output of `conn` on offer, so that it has to be reclaimed before it is touched? */
-static inline bool fw_monitor_holds(const struct fw_monitor *monitor, const struct fw_conn *conn)
+/* Has this player offered the loop, so that it has to be reclaimed before anything is touched? */
+static inline bool fw_monitor_holds(const struct fw_monitor *monitor, const struct fw_player *me)
 {
-    return monitor->conn == conn &&
-           atomic_load_explicit(&monitor->hand, memory_order_relaxed) != FW_HAND_OURS;
+    return atomic_load_explicit(&monitor->baton.hand, memory_order_relaxed) != fw_hand_of(me, FW_HAND_OURS);
 }
 
-void fw_monitor_wait(struct fw_monitor *monitor);
-
-/* Back from the application: the output is ours again. Costs nothing where nothing was offered. */
-static inline void fw_monitor_reclaim(struct fw_monitor *monitor)
+/* Back from the application. True: the loop is ours again. False: we are away. */
+static inline bool fw_monitor_reclaim(struct fw_monitor *monitor, struct fw_player *me)
 {
-    uint32_t hand = atomic_load_explicit(&monitor->hand, memory_order_acquire);
-    if (FW_LIKELY(hand == FW_HAND_OURS))
-        return;
-    if (hand == FW_HAND_OFFERED && atomic_compare_exchange_strong(&monitor->hand, &hand, FW_HAND_OURS))
-        return;
-    fw_monitor_wait(monitor);
+    struct fw_baton *baton = &monitor->baton;
+    uint32_t hand = atomic_load_explicit(&baton->hand, memory_order_acquire);
+    if (hand == fw_hand_of(me, FW_HAND_OURS))
+        return true;
+    if (FW_LIKELY(hand == fw_hand_of(me, FW_HAND_OFFERED)) &&
+        atomic_compare_exchange_strong(&baton->hand, &hand, fw_hand_of(me, FW_HAND_OURS)))
+        return true;
+    return fw_baton_settle(baton, me);
 }
 
 #endif

@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from fastwsgi._environ cimport Environ
 from fastwsgi._input cimport Input
-from fastwsgi.c_server cimport fw_abort, fw_conn, fw_loop, fw_monitor
+from fastwsgi.c_server cimport fw_conn, fw_loop, fw_monitor, fw_player
 
 cdef enum:
     # Slots for names of response headers: a power of two.
@@ -12,7 +12,6 @@ cdef enum:
 cdef class Gateway:
     cdef fw_loop *loop
     cdef fw_monitor *monitor
-    cdef fw_abort *on_abort
     cdef object application
     cdef object worker
     cdef object pre_request
@@ -30,7 +29,7 @@ cdef class Gateway:
     cdef uint8_t name_ids[NAME_SLOTS]
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1
-    cdef int serve(self, fw_conn *conn) except -1
+    cdef int serve(self, fw_conn *conn, fw_player *player) except -1
     cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
     cdef object response(self, const fw_conn *conn, status, headers)
@@ -40,6 +39,7 @@ cdef class Gateway:
 cdef class Exchange:
     cdef Gateway gateway
     cdef fw_conn *conn
+    cdef fw_player *player
     cdef object bound_start
     cdef object bound_write
     cdef object status
@@ -56,6 +56,7 @@ cdef class Exchange:
     cdef int respond_iterable(self, result) except -1
     cdef bint respond_file(self, FileWrapper wrapper) except -1
     cdef int wait_room(self) except -1
+    cdef void wait_for_client(self) noexcept
     cdef void offer(self) noexcept
     cdef void reclaim(self) noexcept
     cdef void send_unless_quick(self) noexcept

@@ -142,7 +142,7 @@ cdef class Exchange:
         cdef bint offered
         if conn is NULL:
             raise RuntimeError("start_response was called after its request had ended")
-        offered = fw_monitor_holds(self.gateway.monitor, conn)
+        offered = self.player.away or fw_monitor_holds(self.gateway.monitor, self.player)
         self.reclaim()
         try:
             self.take_head(status, headers, exc_info)
@@ -151,7 +151,7 @@ cdef class Exchange:
             if offered:
                 self.offer()
             else:
-                fw_abort_lend(self.gateway.on_abort, conn)
+                fw_abort_lend(self.player, conn)
         return self.bound_write
 
     cdef int take_head(self, status, headers, exc_info) except -1:
@@ -222,21 +222,25 @@ cdef class Exchange:
             self.offer()
 
     cdef void offer(self) noexcept:
-        """The application is about to have the thread: what waits to be sent must not wait for it."""
-        cdef fw_conn *own = self.conn if fw_conn_waits(self.conn) else NULL
-        cdef fw_conn *others = fw_loop_waiting(self.gateway.loop)
-        if own is not NULL or others is not NULL or fw_loop_lines_wait(self.gateway.loop):
-            fw_monitor_offer(self.gateway.monitor, own, others)
-        fw_abort_lend(self.gateway.on_abort, self.conn)
+        """The application is about to have the thread: nobody and nothing must wait for it."""
+        cdef fw_baton *baton = &self.gateway.monitor.baton
+        if not self.player.away and not (
+            fw_baton_should_pass(baton) and fw_baton_pass(baton, self.player, self.conn)
+        ):
+            fw_monitor_offer(self.gateway.monitor, self.player, self.conn)
+        elif fw_conn_waits(self.conn):
+            self.wait_for_client() # PEP 3333: a block is sent before the next one is asked for, or while it is made
+        fw_abort_lend(self.player, self.conn)
 
     cdef void reclaim(self) noexcept:
-        """The application has given the thread back: the output is ours again."""
-        fw_abort_back(self.gateway.on_abort)
-        fw_monitor_reclaim(self.gateway.monitor)
+        """The application has given the thread back: the loop is ours again, or at least our output is."""
+        fw_abort_back(self.player)
+        if self.player.away or not fw_monitor_reclaim(self.gateway.monitor, self.player):
+            fw_player_refresh(&self.gateway.monitor.baton, self.player)
 
     cdef void send_unless_quick(self) noexcept:
         """The answer is whole. Where calls are quick it leaves with the others of its turn (the monitor minds it)."""
-        if not self.gateway.loop.quick:
+        if self.player.away or not self.gateway.loop.quick:
             fw_conn_push(self.conn)
 
     cdef int begin(self, long long known) except -1:
@@ -262,6 +266,9 @@ cdef class Exchange:
         cdef fw_conn *conn = self.conn
         cdef fw_loop *loop = self.gateway.loop
         cdef bint more = True
+        if self.player.away or fw_baton_pass(&self.gateway.monitor.baton, self.player, conn):
+            self.wait_for_client()
+            return 0
         while more:
             with nogil:
                 more = fw_loop_wait_room(loop, conn)
@@ -269,6 +276,15 @@ cdef class Exchange:
             if loop.stop == FW_STOP_NOW and conn.error == FW_OK:
                 conn.error = FW_E_PEER_RESET
         return 0
+
+    cdef void wait_for_client(self) noexcept:
+        """Without the loop: until the client has taken all, or never will."""
+        cdef fw_baton *baton = &self.gateway.monitor.baton
+        cdef fw_player *player = self.player
+        cdef bint more = True
+        while more:
+            with nogil:
+                more = fw_player_wait_room(baton, player)
 
     cdef int respond(self, result) except -1:
         cdef bint done
@@ -312,6 +328,7 @@ cdef class Exchange:
             self.body.conn = NULL
             self.body = None
         self.conn = NULL
+        self.player = NULL
         self.status = self.headers = self.request = None
         return 0
 
@@ -430,8 +447,11 @@ cdef class Gateway:
             self.name_ids[slot] = <uint8_t>id
         return id
 
-    cdef int serve(self, fw_conn *conn) except -1:
-        """Answer the request of `conn` (state APP). What goes wrong in the application is logged and answered."""
+    cdef int serve(self, fw_conn *conn, fw_player *player) except -1:
+        """Answer the request of `conn` (state APP). What goes wrong in the application is logged and answered.
+
+        `player`: this thread. It may be without the loop afterwards (`away`).
+        """
         cdef Exchange exchange = self.spare
         cdef PyObject *args[3]
         cdef dict environ = None
@@ -440,6 +460,7 @@ cdef class Gateway:
             exchange = Exchange(self)
         self.spare = None
         exchange.conn = conn
+        exchange.player = player
         if self.access_log:
             began = fw_clock_ns()
         try:
@@ -458,7 +479,7 @@ cdef class Gateway:
             )
             if conn.resp.dropped and not self.warned_dropped:
                 self.warn_dropped(environ)
-            fw_conn_answered(conn)
+            fw_player_answered(player, conn)
         except BaseException as error:
             self.failed(exchange, error)
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
@@ -469,6 +490,7 @@ cdef class Gateway:
         if self.hooked:
             self.after(exchange, environ)
         exchange.end()
+        fw_abort_over(player, self.loop)
         # Somebody who kept start_response or write must not reach the next request with it.
         if (
             Py_REFCNT(<PyObject *>exchange.bound_start) == 1
@@ -498,7 +520,7 @@ cdef class Gateway:
         try:
             self.post_request(self.worker, exchange.request, environ, response)
         except BaseException as error:
-            if not (self.on_abort.told and isinstance(error, SystemExit)):
+            if not (exchange.player.told and isinstance(error, SystemExit)):
                 self.log.exception("Exception in the hook post_request")
         exchange.reclaim()
         return 0
@@ -508,23 +530,24 @@ cdef class Gateway:
         worker that others rely on.
         """
         cdef fw_conn *conn = exchange.conn
+        cdef fw_player *player = exchange.player
         cdef fw_head *head = &conn.parser.head
         cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
         if lost != FW_OK:
-            fw_conn_cut(conn, lost)
+            fw_player_cut(player, conn, lost)
         elif conn.resp.stage == FW_RESP_DONE:
-            fw_conn_answered(conn) # only its close() has failed
+            fw_player_answered(player, conn) # only its close() has failed
         elif conn.resp.stage == FW_RESP_BODY:
-            fw_conn_cut(conn, FW_E_APP_FAILED)
+            fw_player_cut(player, conn, FW_E_APP_FAILED)
         else:
             # where the signal handler could not answer, this does
-            refusal = FW_E_APP_TIMEOUT if self.on_abort.told else FW_E_APP_FAILED
-            fw_conn_refuse(conn, refusal)
+            refusal = FW_E_APP_TIMEOUT if player.told else FW_E_APP_FAILED
+            fw_player_refuse(player, conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
-        if self.on_abort.told and isinstance(error, SystemExit):
+        if player.told and isinstance(error, SystemExit):
             return 0 # the arbiter tells of it
         if lost != FW_OK and isinstance(error, OSError):
             self.log.debug("Client left while %s was answered: %r", target, error)

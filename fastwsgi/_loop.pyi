@@ -15,7 +15,7 @@ QUEUE_MARK: int
 """Bytes of unsent output of one connection past which the application waits for its client."""
 
 class Log(Protocol):
-    """What a loop tells. All of it is called from the thread that runs the loop."""
+    """What a loop tells. All of it is called from the threads that serve."""
 
     def exception(self, msg: str, *args: object) -> None: ...
     def error(self, msg: str, *args: object) -> None: ...
@@ -28,7 +28,7 @@ class Log(Protocol):
         the line."""
 
 class Loop:
-    """Serves a WSGI application on listening sockets, in one thread.
+    """Serves a WSGI application on listening sockets, in one thread or several.
 
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
     "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
@@ -60,6 +60,7 @@ class Loop:
         slot: int = 0,
         multiprocess: bool = False,
         multithread: bool = False,
+        threads: int = 1,
         keepalive: float = 75,
         head_timeout: float = 30,
         body_timeout: float = 60,
@@ -98,8 +99,23 @@ class Loop:
     def wakeup_fd(self) -> int:
         """For signal.set_wakeup_fd: a byte written to it ends the loop's wait."""
 
+    def show(self) -> None:
+        """Say on the board that the loop runs."""
+
+    def arm(self) -> None:
+        """Be ready for SIGABRT, once more after a handler of somebody else was set."""
+
+    def work(self, index: int) -> None:
+        """Be this one of the `threads` threads that serve; each calls it once, with its number from 0 on.
+
+        Returns when the loop is done. A thread whose call of the application goes on then is not waited for.
+        """
+
+    def finish(self) -> None:
+        """After the first of the threads has returned from work(): send and write what is whole."""
+
     def run(self) -> None:
-        """Serve until stopped. Signal handlers run in between; what they raise there ends the loop.
+        """All of that in one thread. Signal handlers run in between; what they raise there ends the loop.
 
         A handler that runs while the application has the thread raises into the application, as everywhere.
         """

@@ -1,7 +1,7 @@
 """A worker's turn: step the core's loop without the GIL, serve with it what has become ready.
 
-The loop belongs to the thread that calls run(). Only stop() and recycle() may come from elsewhere: a signal
-handler, or another thread.
+The loop belongs to the threads that call work(), or to the one that calls run(): one at a time has it
+(csrc/fw_baton.h). Only stop() and recycle() may come from elsewhere: a signal handler, or another thread.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -26,6 +26,9 @@ from fastwsgi.access_format import CLIENT_GONE, environ_of_line
 BODY_MEMORY = 256 * 1024
 # More unsent output of one connection than this, and the application waits for its client.
 QUEUE_MARK = 1024 * 1024
+
+# More than a process should have.
+MOST_THREADS = 4096
 
 # Seconds between two messages about access lines that cannot be written.
 LOST_PAUSE = 60
@@ -58,7 +61,7 @@ cdef class Loop:
 
     def __init__(
         self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
-        bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
+        bint multithread=False, uint32_t threads=1, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
@@ -71,6 +74,8 @@ cdef class Loop:
             raise TypeError(f"{application!r} is not callable")
         if not listeners:
             raise ValueError("a loop needs at least one listener")
+        if not 0 < threads <= MOST_THREADS:
+            raise ValueError(f"threads is {threads}; there can be 1 to {MOST_THREADS}")
         self.log = log
         self.listeners = list(listeners)
         mount = script_name.encode("latin-1")
@@ -105,10 +110,9 @@ cdef class Loop:
                 config.access = &self.access
         if not fw_loop_init(&self.loop, &config):
             raise OSError(errno, os.strerror(errno))
-        fw_monitor_init(&self.monitor)
-        if self.writes_lines:
-            self.monitor.sink = &self.access.sink
         self.made = True
+        if not fw_monitor_init(&self.monitor, &self.loop, threads):
+            raise MemoryError
 
         templates = []
         local = []
@@ -129,7 +133,6 @@ cdef class Loop:
         self.gateway.sendfile = sendfile
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
-        self.gateway.on_abort = &self.on_abort
 
     def __dealloc__(self):
         if self.made:
@@ -170,32 +173,63 @@ cdef class Loop:
         fw_loop_stop(&self.loop, FW_STOP_RECYCLE)
 
     def run(self):
-        """Serve until stopped. Signal handlers run in between; what they raise there ends the loop."""
-        if self.slot is not NULL:
-            self.slot.booted_ns = fw_clock_ns()
-            self.slot.state = FW_SLOT_SERVING
-        # One loop in a process has SIGABRT; another one does without.
-        fw_abort_arm(&self.on_abort, &self.monitor, self.loop.env.server, self.loop.env.server_len)
+        """Serve until stopped, with one thread. Signal handlers run in between; what they raise ends the loop."""
+        self.show()
+        self.arm()
         try:
-            self.turns()
+            self.work(0)
         finally:
             self.finish()
             fw_abort_disarm(&self.on_abort)
 
-    cdef int turns(self) except -1:
+    def show(self):
+        """Say on the board that the loop runs."""
+        if self.slot is not NULL:
+            self.slot.booted_ns = fw_clock_ns()
+            self.slot.state = FW_SLOT_SERVING
+
+    def arm(self):
+        """Be ready for SIGABRT. One loop in a process has it; another one does without."""
+        fw_abort_disarm(&self.on_abort)
+        fw_abort_arm(&self.on_abort, &self.monitor, self.loop.env.server, self.loop.env.server_len)
+
+    def work(self, uint32_t index):
+        """Be this one of the threads that serve, until the loop is done; each of them calls this once."""
+        cdef fw_baton *baton = &self.monitor.baton
+        cdef fw_player *me
+        cdef bint ours
+        if index >= baton.count:
+            raise IndexError(f"thread {index} of {baton.count}")
+        me = &baton.players[index]
+        with nogil:
+            ours = fw_baton_join(baton, me)
+        while ours:
+            self.turns(me)
+            if not me.away:
+                fw_baton_end(baton)
+                return
+            with nogil:
+                ours = fw_baton_return(baton, me)
+
+    cdef int turns(self, fw_player *me) except -1:
+        """Serve until the loop is done, or somebody else has it."""
+        cdef fw_baton *baton = &self.monitor.baton
         cdef fw_loop *loop = &self.loop
         cdef fw_conn *conn
         while not fw_loop_done(loop):
             with nogil:
-                fw_loop_step(loop)
+                fw_baton_step(baton)
             while loop.stop != FW_STOP_NOW:
                 conn = fw_loop_take(loop)
                 if conn is NULL:
                     break
                 try:
-                    self.gateway.serve(conn)
+                    self.gateway.serve(conn, me)
                 finally:
-                    fw_loop_give(loop, conn)
+                    if not me.away:
+                        fw_loop_give(loop, conn)
+                if me.away:
+                    return 0
             if self.retire is not None and loop.requests >= self.retire_after:
                 retire, self.retire = self.retire, None
                 retire()
@@ -211,9 +245,10 @@ cdef class Loop:
             PyErr_CheckSignals()
         return 0
 
-    cdef int finish(self) except -1:
+    cpdef int finish(self) except -1:
         """What is whole goes out, however the turns have ended; and so do the lines that tell of it."""
         with nogil:
+            fw_baton_collect(&self.monitor.baton)
             fw_loop_end(&self.loop)
             if self.writes_lines:
                 self.access.sink.stuck = False

@@ -204,7 +204,7 @@ class Arbiter:
         self.surroundings.listen(self.listeners, self.pause)
         if self.exit_code is None:
             self.log.info("Listening at: %s (%s)", self.urls(), self.pid)
-            self.log.info("Using worker: %s", self.settings.worker_class)
+            self.log.info("Using worker: %s", self.settings.worker_class_str)
             self.log.info("Number of workers: %s", self.num_workers)
             if self.settings.reload:
                 self.log.warning("--reload is on: for development only, as errors are shown to everybody")

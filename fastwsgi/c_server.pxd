@@ -270,21 +270,45 @@ cdef extern from "fw_loop.h" nogil:
     void fw_loop_stop(fw_loop *loop, int how)
     bint fw_loop_done(const fw_loop *loop)
 
+cdef extern from "fw_baton.h" nogil:
+    struct fw_player:
+        fw_conn *conn
+        bint away
+        bint told
+
+    struct fw_baton:
+        fw_player *players
+        uint32_t count
+
+    bint fw_baton_join(fw_baton *baton, fw_player *me)
+    void fw_baton_step(fw_baton *baton)
+    void fw_baton_collect(fw_baton *baton)
+    bint fw_baton_should_pass(const fw_baton *baton)
+    bint fw_baton_pass(fw_baton *baton, fw_player *me, fw_conn *conn)
+    bint fw_baton_return(fw_baton *baton, fw_player *me)
+    void fw_baton_end(fw_baton *baton)
+    bint fw_player_wait_room(fw_baton *baton, fw_player *me)
+    void fw_player_refresh(fw_baton *baton, fw_player *me)
+    void fw_player_answered(fw_player *me, fw_conn *conn)
+    void fw_player_cut(fw_player *me, fw_conn *conn, fw_error error)
+    void fw_player_refuse(fw_player *me, fw_conn *conn, fw_error error)
+
 cdef extern from "fw_monitor.h" nogil:
     struct fw_monitor:
-        fw_sink *sink
+        fw_baton baton
 
-    void fw_monitor_init(fw_monitor *monitor)
+    bint fw_monitor_init(fw_monitor *monitor, fw_loop *loop, uint32_t players)
     void fw_monitor_drop(fw_monitor *monitor)
-    void fw_monitor_offer(fw_monitor *monitor, fw_conn *conn, fw_conn *chain)
-    bint fw_monitor_holds(const fw_monitor *monitor, const fw_conn *conn)
-    void fw_monitor_reclaim(fw_monitor *monitor)
+    void fw_monitor_offer(fw_monitor *monitor, fw_player *me, fw_conn *conn)
+    bint fw_monitor_holds(const fw_monitor *monitor, const fw_player *me)
+    bint fw_monitor_reclaim(fw_monitor *monitor, fw_player *me)
 
 cdef extern from "fw_abort.h" nogil:
     struct fw_abort:
-        bint told
+        pass
 
     bint fw_abort_arm(fw_abort *on_abort, fw_monitor *monitor, const char *server, size_t server_len)
     void fw_abort_disarm(fw_abort *on_abort)
-    void fw_abort_lend(fw_abort *on_abort, fw_conn *conn)
-    void fw_abort_back(fw_abort *on_abort)
+    void fw_abort_lend(fw_player *me, fw_conn *conn)
+    void fw_abort_back(fw_player *me)
+    void fw_abort_over(fw_player *me, fw_loop *loop)

@@ -288,7 +288,7 @@ class Pool:
     def make_worker(self, generation: Generation, slot: int, age: int, seat: int | None = None) -> Worker:
         server, settings = self.server, generation.settings
         place = Place(self.board, slot, server.watch_fd, server.tell_fd, self.stacks)
-        kind = KINDS[settings.worker_class]
+        kind = KINDS[settings.worker_class_str]
         listeners = server.listeners.of_seat(seat, settings)
         worker = kind(
             age, server.pid, listeners, generation.app, settings.timeout, settings, server.log, place
@@ -503,11 +503,24 @@ class Pool:
                     self.server.log.warning("%s does not leave: killed", member)
                     self.kill(member)
             elif not member.leaving and self.is_stuck(member, now):
+                if member.stuck:
+                    # one whose other threads serve on until there is another, if it could be told at all
+                    if self.state(member) not in (RETIRING, LEAVING):
+                        self.kill(member)
+                    continue
                 self.server.log.critical("WORKER TIMEOUT (pid:%s)", member.pid)
                 member.stuck = doing(self.board.read(member.slot), member.started)
-                self.dismiss(member, signal.SIGABRT, ABORT_GRACE)
+                if self.has_others(member):
+                    self.send(member, signal.SIGABRT)
+                else:
+                    self.dismiss(member, signal.SIGABRT, ABORT_GRACE)
                 aborted.append(member)
         return aborted
+
+    def has_others(self, member: Member) -> bool:
+        """Has it threads that serve on while one is stuck? Then it is replaced as one that retires."""
+        serving = self.state(member) in (SERVING, RETIRING)
+        return serving and member.worker is not None and member.worker.multithread
 
     def is_watched(self, member: Member) -> bool:
         limited = bool(member.generation.settings.timeout)

@@ -132,7 +132,7 @@ def test_what_is_wrong_in_a_file_is_said(here: Path, text: str, message: str) ->
 
 
 def test_what_is_not_built_may_be_taken_back(here: Path) -> None:
-    (here / "gunicorn.conf.py").write_text("threads = 4\nworker_class = 'gthread'\ncertfile = 'cert.pem'\n")
+    (here / "gunicorn.conf.py").write_text("threads = 4\nworker_class = 'gevent'\ncertfile = 'cert.pem'\n")
     with pytest.raises(
         SystemExit, match=rf"{here}/gunicorn.conf.py\) is not valid: fastwsgi has no such worker"
     ):

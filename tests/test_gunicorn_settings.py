@@ -29,8 +29,7 @@ REFUSED = {
     "keyfile": ("key.pem", "TLS is not built yet"),
     "proxy_protocol": ("v2", "the PROXY protocol is not built yet"),
     "protocol": ("uwsgi", "the uwsgi protocol is not spoken here"),
-    "threads": (4, "thread workers are not built yet"),
-    "worker_class": ("gthread", "no such worker"),
+    "worker_class": ("gevent", "no such worker"),
 }
 
 

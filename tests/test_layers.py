@@ -34,6 +34,7 @@ CORE = [
     "fw_board",
     "fw_loop",
     "fw_share",
+    "fw_baton",
     "fw_monitor",
     "fw_abort",
 ]

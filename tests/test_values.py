@@ -7,6 +7,7 @@ import pytest
 
 from fastwsgi.errors import ConfigError
 from fastwsgi.settings import Layer, Settings
+from fastwsgi.workers.threaded import ThreadedWorker
 
 
 def given(**values: object) -> Settings:
@@ -58,10 +59,16 @@ def test_not_valid(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gevent", "gthread", "eventlet", "tornado", "uvicorn.workers.UvicornWorker"]
+    ("name", "instead"),
+    [
+        ("gevent", "gthread"),
+        ("eventlet", "gthread"),
+        ("tornado", "gthread"),
+        ("uvicorn.workers.UvicornWorker", "sync"),
+    ],
 )
-def test_gunicorns_other_workers_get_an_alternative(name: str) -> None:
-    with pytest.raises(ConfigError, match="use 'sync'"):
+def test_gunicorns_other_workers_get_an_alternative(name: str, instead: str) -> None:
+    with pytest.raises(ConfigError, match=f"use '{instead}'"):
         given(worker_class=name)
 
 
@@ -70,6 +77,26 @@ def test_gunicorns_other_workers_get_an_alternative(name: str) -> None:
 )
 def test_the_sync_worker_has_many_names(value: object) -> None:
     assert given(worker_class=value).worker_class == "sync"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["gthread", "threaded", "egg:gunicorn#gthread", "gunicorn.workers.gthread.ThreadWorker", ThreadedWorker],
+)
+def test_the_threaded_worker_has_many_names(value: object) -> None:
+    assert given(worker_class=value).worker_class_str == "gthread"
+
+
+def test_threads_make_a_sync_worker_a_threaded_one() -> None:
+    assert given(worker_class="sync", threads=4).worker_class_str == "gthread"
+    assert given(worker_class="gthread", threads=1).worker_class_str == "gthread"
+    assert given(worker_class="sync", threads=1).worker_class_str == "sync"
+
+
+@pytest.mark.parametrize("count", [0, -1, 1025, "many"])
+def test_threads_that_make_no_sense(count: object) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        given(threads=count)
 
 
 def test_a_dict_is_copied() -> None:

@@ -113,7 +113,8 @@ class Settings(
 
     @property
     def worker_class_str(self) -> str:
-        return self.worker_class
+        """The kind of worker that is meant: with several threads a sync worker is a threaded one."""
+        return "gthread" if self.threads > 1 else self.worker_class
 
     @property
     def env(self) -> dict[str, str]:

@@ -13,27 +13,25 @@ from fastwsgi.settings.values import (
     mode,
     optional_text,
     texts,
+    threads,
     worker_class,
 )
 
 NO_ASGI = "fastwsgi serves WSGI applications only"
 
 # Workers that a person coming from gunicorn may ask for, by a part of their name.
-CONCURRENT_WORKERS = ("gthread", "threadworker", "gevent", "eventlet", "tornado", "meinheld")
+CONCURRENT_WORKERS = ("gevent", "eventlet", "tornado", "meinheld")
 ASGI_WORKERS = ("asgi", "uvicorn")
-MORE_WORKERS = "more workers if calls wait: idle and slow connections hold no worker here"
 
 
 def refuse_worker_class(name: str) -> str:
     if any(part in name.lower() for part in CONCURRENT_WORKERS):
-        return f"fastwsgi has no such worker; use 'sync', with {MORE_WORKERS}"
+        return (
+            "fastwsgi has no such worker; use 'gthread' with `threads`: idle and slow connections hold none"
+        )
     if any(part in name.lower() for part in ASGI_WORKERS):
         return f"{NO_ASGI}; use 'sync' for these"
-    return "" if name == "sync" else "expected 'sync'"
-
-
-def refuse_threads(count: int) -> str:
-    return f"thread workers are not built yet; use {MORE_WORKERS}" if count > 1 else ""
+    return "" if name in ("sync", "gthread") else "expected 'sync' or 'gthread'"
 
 
 class ConfigFile(Section):
@@ -96,15 +94,14 @@ class WorkerProcesses(Section):
         refuse=refuse_worker_class,
         default="sync",
         metavar="NAME",
-        help="The kind of worker.",
+        help="The kind of worker: sync, where one thread calls the application, or gthread, with --threads.",
     )
     threads = Setting(
         "--threads",
-        parse=count,
-        refuse=refuse_threads,
+        parse=threads,
         default=1,
         metavar="COUNT",
-        help="How many threads of one worker call the application.",
+        help="How many threads of one worker call the application; more than one: it is `gthread`.",
     )
     worker_connections = Setting(
         "--worker-connections",

@@ -232,7 +232,7 @@ def group(value: object) -> int:
         raise ValueError("expected a group's name or number: there is no such group") from None
 
 
-# The sync worker, by the names that configurations have for it.
+# The workers, by the names that configurations have for them.
 SYNC_WORKERS = (
     "sync",
     "SyncWorker",
@@ -242,9 +242,32 @@ SYNC_WORKERS = (
 )
 
 
+THREADED_WORKERS = (
+    "gthread",
+    "threaded",
+    "ThreadWorker",
+    "ThreadedWorker",
+    "egg:gunicorn#gthread",
+    "gunicorn.workers.gthread.ThreadWorker",
+    "fastwsgi.workers.threaded.ThreadedWorker",
+)
+
+
 def worker_class(value: object) -> str:
     name = value.__name__ if isinstance(value, type) else text(value)
+    if name in THREADED_WORKERS:
+        return "gthread"
     return "sync" if name in SYNC_WORKERS else name
+
+
+MOST_THREADS = 1024
+
+
+def threads(value: object) -> int:
+    number = count(value)
+    if not 0 < number <= MOST_THREADS:
+        raise ValueError(f"expected 1 to {MOST_THREADS}")
+    return number
 
 
 def proxy_protocol(value: object) -> str:

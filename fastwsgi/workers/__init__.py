@@ -2,5 +2,6 @@
 
 from fastwsgi.workers.base import Worker
 from fastwsgi.workers.sync import SyncWorker
+from fastwsgi.workers.threaded import ThreadedWorker
 
-KINDS: dict[str, type[Worker]] = {"sync": SyncWorker}
+KINDS: dict[str, type[Worker]] = {"sync": SyncWorker, "gthread": ThreadedWorker}

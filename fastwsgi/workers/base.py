@@ -148,10 +148,9 @@ class Worker:
             return self.leaving_code()
         self.booted = True
 
-        signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
         self.show(SERVING)
         try:
-            self.loop.run()
+            self.run_loop(self.loop)
         except SystemExit as error:
             if self.alive:
                 # the application's own wish, logged with the request it came from
@@ -162,6 +161,10 @@ class Worker:
         finally:
             signal.set_wakeup_fd(-1)
         return self.leaving_code()
+
+    def run_loop(self, loop: Loop) -> None:
+        signal.set_wakeup_fd(loop.wakeup_fd, warn_on_full_buffer=False)
+        loop.run()
 
     def load(self) -> WSGIApplication:
         """The application; with --reload and if it cannot be loaded, one that says why."""
@@ -205,6 +208,7 @@ class Worker:
             own_listeners=self.own_listeners,
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
+            threads=settings.threads,
             keepalive=min(settings.keepalive, LONGEST),
             head_timeout=HEAD_TIMEOUT,
             body_timeout=BODY_TIMEOUT,

@@ -2,6 +2,7 @@
  */
 #define _GNU_SOURCE
 #include "fw_abort.h"
+#include "fw_loop_parts.h"
 #include "fw_test.h"
 #include "peer.h"
 
@@ -11,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct fw_conn_env env;
+static struct fw_loop loop;
+static struct fw_player *me;
 static struct fw_monitor monitor;
 static struct fw_abort on_abort;
 static struct fw_conn conn;
@@ -30,18 +32,19 @@ static void before(int signum)
 static void begin(void)
 {
     struct sigaction action = {.sa_handler = before};
-    memset(&env, 0, sizeof env);
-    env.limits = fw_limits_default();
-    env.timeouts.keepalive_ms = 1000;
-    env.queue_mark = 1 << 20;
-    env.body_memory = 1 << 16;
-    env.tmpdir = "/tmp";
-    env.server = SERVER;
-    env.server_len = sizeof SERVER - 1;
-    fw_pool_init(&env.blocks, FW_BUF_BLOCK, 16);
-    fw_pool_init(&env.fields, env.limits.fields * sizeof(struct fw_field), 16);
-    fw_clock_update(&env.clock);
-    fw_monitor_init(&monitor);
+    struct fw_loop_config config = {
+        .limits = fw_limits_default(),
+        .timeouts.keepalive_ms = 1000,
+        .queue_mark = 1 << 20,
+        .body_memory = 1 << 16,
+        .connections = 1,
+        .tmpdir = "/tmp",
+        .server = SERVER,
+    };
+    CHECK(fw_loop_init(&loop, &config));
+    CHECK(fw_monitor_init(&monitor, &loop, 1));
+    me = &monitor.baton.players[0];
+    CHECK(fw_baton_join(&monitor.baton, me));
     passed_on = 0;
     sigaction(SIGABRT, &action, &usual);
     CHECK(fw_abort_arm(&on_abort, &monitor, SERVER, sizeof SERVER - 1));
@@ -50,11 +53,11 @@ static void begin(void)
 static void end(void)
 {
     fw_abort_disarm(&on_abort);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     fw_monitor_drop(&monitor);
     fw_conn_close(&conn);
     peer_close(&client);
-    fw_pool_drop(&env.blocks);
-    fw_pool_drop(&env.fields);
+    fw_loop_drop(&loop);
     sigaction(SIGABRT, &usual, NULL);
 }
 
@@ -62,7 +65,7 @@ static void end(void)
 static void serve(int fds[2], const char *request)
 {
     client = (struct peer){.fd = fds[1]};
-    fw_conn_open(&conn, &env, fds[0]);
+    fw_conn_open(&conn, &loop.env, fds[0]);
     CHECK_EQUAL(peer_write(&client, request, strlen(request)), strlen(request));
     CHECK_EQUAL(fw_conn_step(&conn), FW_NEED_SERVE);
     fw_conn_serve(&conn);
@@ -110,7 +113,7 @@ static void client_has(const char *text)
 
 static void respond(const char *block)
 {
-    CHECK_EQUAL(fw_resp_status(&conn.resp, &conn.out, &env.blocks, "200 OK", 6), FW_OK);
+    CHECK_EQUAL(fw_resp_status(&conn.resp, &conn.out, &loop.env.blocks, "200 OK", 6), FW_OK);
     CHECK_EQUAL(fw_conn_begin(&conn, -1), FW_OK);
     (void)fw_conn_write(&conn, block, strlen(block));
     (void)fw_conn_push(&conn);
@@ -120,11 +123,11 @@ static void a_stuck_call_is_answered(void)
 {
     begin();
     serve_get();
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     client_has_504(false);
     CHECK_EQUAL(passed_on, 1);
-    CHECK(on_abort.told);
+    CHECK(me->told);
     CHECK_EQUAL(conn.error, FW_E_APP_TIMEOUT);
     end();
 }
@@ -135,7 +138,7 @@ static void an_answer_to_head_has_no_body(void)
     begin();
     pair_unix(fds, 0);
     serve(fds, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     client_has_504(true);
     end();
@@ -145,11 +148,11 @@ static void what_the_application_gives_afterwards_goes_nowhere(void)
 {
     begin();
     serve_get();
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
-    fw_abort_back(&on_abort);
+    fw_abort_back(me);
     respond("late");
-    CHECK_EQUAL(fw_resp_finish(&conn.resp, &conn.out, &env.blocks), FW_OK);
+    CHECK_EQUAL(fw_resp_finish(&conn.resp, &conn.out, &loop.env.blocks), FW_OK);
     fw_conn_answered(&conn);
     CHECK_EQUAL(fw_conn_step(&conn), FW_NEED_CLOSE);
     fw_conn_close(&conn);
@@ -164,9 +167,9 @@ static void a_late_body_that_ends_by_closing_resets_nothing(void)
     begin();
     pair_tcp(fds, 0);
     serve(fds, "GET / HTTP/1.0\r\n\r\n");
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
-    fw_abort_back(&on_abort);
+    fw_abort_back(me);
     respond("late");
     CHECK_EQUAL(conn.resp.framing, FW_RESP_TO_CLOSE);
     fw_conn_close(&conn);
@@ -179,8 +182,8 @@ static void a_head_that_was_begun_is_not_sent(void)
 {
     begin();
     serve_get();
-    CHECK_EQUAL(fw_resp_status(&conn.resp, &conn.out, &env.blocks, "200 OK", 6), FW_OK);
-    fw_abort_lend(&on_abort, &conn);
+    CHECK_EQUAL(fw_resp_status(&conn.resp, &conn.out, &loop.env.blocks, "200 OK", 6), FW_OK);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     client_has_504(false);
     end();
@@ -192,11 +195,11 @@ static void earlier_answers_go_first(bool offered, bool blocked)
     static const char earlier[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     begin();
     serve_get();
-    CHECK(fw_buf_append(&conn.out, &env.blocks, earlier, sizeof earlier - 1));
+    CHECK(fw_buf_append(&conn.out, &loop.env.blocks, earlier, sizeof earlier - 1));
     conn.blocked = blocked;
     if (offered)
-        fw_monitor_offer(&monitor, &conn, NULL);
-    fw_abort_lend(&on_abort, &conn);
+        fw_monitor_offer(&monitor, me, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     peer_read(&client);
     CHECK(client.got.len > sizeof earlier && memcmp(client.got.data, earlier, sizeof earlier - 1) == 0);
@@ -223,16 +226,17 @@ static void answers_of_others_on_offer_are_sent(void)
     begin();
     serve_get();
     pair_unix(fds, 0);
-    fw_conn_open(&other, &env, fds[0]);
-    CHECK(fw_buf_append(&other.out, &env.blocks, "answer", 6));
-    monitor.chain = &other; /* on offer, to a monitor that does not come to it */
-    atomic_store(&monitor.hand, FW_HAND_OFFERED);
-    fw_abort_lend(&on_abort, &conn);
+    fw_conn_open(&other, &loop.env, fds[0]);
+    CHECK(fw_buf_append(&other.out, &loop.env.blocks, "answer", 6));
+    fw_queue_append(&loop, &other, FW_QUEUE_GIVEN); /* on offer, to a monitor that does not come to it */
+    atomic_store(&monitor.baton.hand, FW_HAND_OFFERED);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     struct peer second = {.fd = fds[1]};
     peer_read(&second);
     CHECK(text_is(&second.got, "answer"));
     client_has_504(false);
+    fw_queue_remove(&loop, &other);
     fw_conn_close(&other);
     peer_close(&second);
     end();
@@ -245,9 +249,9 @@ static void a_client_that_does_not_read_gets_none(void)
     begin();
     pair_unix(fds, 4096);
     serve(fds, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    CHECK(fw_buf_append(&conn.out, &env.blocks, block,
+    CHECK(fw_buf_append(&conn.out, &loop.env.blocks, block,
                         sizeof block)); /* as if answers before it were as long */
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     CHECK(conn.blocked && conn.error == FW_OK && fw_conn_waits(&conn));
     CHECK_EQUAL(passed_on, 1);
@@ -261,12 +265,12 @@ static void what_is_answered_is_not_answered_again(void)
     begin();
     serve_get();
     fw_conn_refuse(&conn, FW_E_APP_FAILED);
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     peer_read(&client);
     CHECK_EQUAL(answer_read(&answer, client.got.data, client.got.len, false, false), client.got.len);
     CHECK_EQUAL(answer.status, 500);
-    CHECK(on_abort.told && conn.error == FW_OK);
+    CHECK(me->told && conn.error == FW_OK);
     answer_drop(&answer);
     end();
 }
@@ -279,11 +283,11 @@ static void part_of_an_answer_stays_what_it_is(void)
     peer_read(&client);
     size_t len = client.got.len;
     CHECK(len > 0);
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     peer_read(&client);
     CHECK_EQUAL(client.got.len, len);
-    CHECK(on_abort.told && conn.error == FW_OK && passed_on == 1);
+    CHECK(me->told && conn.error == FW_OK && passed_on == 1);
     end();
 }
 
@@ -294,7 +298,7 @@ static void part_of_a_body_that_ends_by_closing_is_torn(void)
     pair_tcp(fds, 0);
     serve(fds, "GET / HTTP/1.0\r\n\r\n");
     respond("part");
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     abort_from_elsewhere();
     close(conn.fd); /* as the end of the process does */
     conn.fd = -1;
@@ -308,13 +312,13 @@ static void the_core_is_not_interrupted(void)
     begin();
     serve_get();
     abort_from_elsewhere(); /* not yet lent */
-    fw_abort_lend(&on_abort, &conn);
-    fw_abort_back(&on_abort);
+    fw_abort_lend(me, &conn);
+    fw_abort_back(me);
     abort_from_elsewhere(); /* no more */
     client_has("");
     CHECK(!client.ended);
     CHECK_EQUAL(passed_on, 2);
-    CHECK(on_abort.told && conn.error == FW_OK);
+    CHECK(me->told && conn.error == FW_OK);
     end();
 }
 
@@ -322,12 +326,12 @@ static void a_crash_is_no_timeout(void)
 {
     begin();
     serve_get();
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     raise(SIGABRT);
     kill(getpid(), SIGABRT);
     client_has("");
     CHECK_EQUAL(passed_on, 2);
-    CHECK(!on_abort.told);
+    CHECK(!me->told);
     end();
 }
 
@@ -335,7 +339,7 @@ static void a_forked_child_answers_nobody(void)
 {
     begin();
     serve_get();
-    fw_abort_lend(&on_abort, &conn);
+    fw_abort_lend(me, &conn);
     int ready[2];
     CHECK(pipe(ready) == 0);
     pid_t pid = fork();
@@ -353,7 +357,7 @@ static void a_forked_child_answers_nobody(void)
     CHECK_EQUAL(status, 0);
     close(ready[0]);
     client_has("");
-    CHECK(!on_abort.told);
+    CHECK(!me->told);
     end();
 }
 
@@ -361,11 +365,10 @@ static void a_forked_child_answers_nobody(void)
 static void *stuck_elsewhere(void *pipe_read)
 {
     char byte;
-    fw_abort_disarm(&on_abort);
-    CHECK(fw_abort_arm(&on_abort, &monitor, SERVER, sizeof SERVER - 1)); /* this thread serves now */
+    CHECK(fw_baton_join(&monitor.baton, me)); /* this thread serves now */
     serve_get();
-    fw_abort_lend(&on_abort, &conn);
-    while (!atomic_load(&on_abort.told))
+    fw_abort_lend(me, &conn);
+    while (!atomic_load(&me->told))
         if (read(*(int *)pipe_read, &byte, 1) == 0)
             break;
     return NULL;
@@ -378,7 +381,7 @@ static void another_thread_passes_it_on(void)
     begin();
     CHECK(pipe(stuck) == 0);
     CHECK_EQUAL(pthread_create(&thread, NULL, stuck_elsewhere, &stuck[0]), 0);
-    while (atomic_load(&on_abort.lent) == NULL)
+    while (atomic_load(&me->lent) == NULL)
         sched_yield();
     abort_from_elsewhere();
     CHECK_EQUAL(pthread_join(thread, NULL), 0);
@@ -400,7 +403,7 @@ static void there_is_one_in_a_process(void)
     CHECK_EQUAL(errno, EBUSY);
     fw_abort_disarm(&another);
     abort_from_elsewhere();
-    CHECK(on_abort.told);
+    CHECK(me->told);
     fw_abort_disarm(&on_abort);
     CHECK(sigaction(SIGABRT, NULL, &now) == 0 && now.sa_handler == before);
     CHECK(fw_abort_arm(&another, &monitor, SERVER, sizeof SERVER - 1));

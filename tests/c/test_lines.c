@@ -371,15 +371,15 @@ static void the_monitor_writes_lines(void)
 {
     begin();
     struct fw_monitor monitor;
-    fw_monitor_init(&monitor);
-    monitor.sink = &access_log.sink;
+    CHECK(fw_monitor_init(&monitor, &loop, 1));
+    struct fw_player *me = &monitor.baton.players[0];
     struct fw_access_entry entry = {.status = 200, .base = ""};
     fw_access_note(&access_log, &entry);
-    fw_monitor_offer(&monitor, NULL, NULL);
+    fw_monitor_offer(&monitor, me, NULL);
     uint64_t give_up = peer_now_ms() + GIVE_UP_MS;
     while (strcmp(lines(), "- -|200|0\n") != 0 && CHECK(peer_now_ms() < give_up))
         usleep(200);
-    fw_monitor_reclaim(&monitor);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     fw_monitor_drop(&monitor);
     end();
 }

@@ -1,6 +1,7 @@
 /* Tests of fw_monitor: what is offered is sent although the serving thread is busy; what is reclaimed is not
  * touched; nothing is lost, doubled or out of order. Run under ThreadSanitizer as well. */
 #define _GNU_SOURCE
+#include "fw_loop_parts.h"
 #include "fw_monitor.h"
 #include "fw_test.h"
 #include "peer.h"
@@ -16,37 +17,39 @@
 #define CONNS      4
 #define GIVE_UP_MS 20000
 
-static struct fw_conn_env env;
+static struct fw_loop loop;
+static struct fw_player *me;
 static struct fw_conn conns[CONNS];
 static struct fw_monitor monitor;
 static int clients[CONNS];
 
 static void begin(void)
 {
-    memset(&env, 0, sizeof env);
-    env.limits = fw_limits_default();
-    env.timeouts.keepalive_ms = 1000;
-    env.queue_mark = 1 << 20;
-    env.body_memory = 1 << 16;
-    env.tmpdir = "/tmp";
-    env.server = "Server: x\r\n";
-    env.server_len = strlen(env.server);
-    fw_pool_init(&env.blocks, FW_BUF_BLOCK, 16);
-    fw_pool_init(&env.fields, env.limits.fields * sizeof(struct fw_field), 16);
-    fw_clock_update(&env.clock);
-    fw_monitor_init(&monitor);
+    struct fw_loop_config config = {
+        .limits = fw_limits_default(),
+        .timeouts.keepalive_ms = 1000,
+        .timeouts.write_ms = 10 * GIVE_UP_MS,
+        .queue_mark = 1 << 20,
+        .body_memory = 1 << 16,
+        .connections = CONNS,
+        .tmpdir = "/tmp",
+        .server = "Server: x\r\n",
+    };
+    CHECK(fw_loop_init(&loop, &config));
+    CHECK(fw_monitor_init(&monitor, &loop, 1));
+    me = &monitor.baton.players[0];
 }
 
 static void end(size_t count)
 {
-    fw_monitor_reclaim(&monitor);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     fw_monitor_drop(&monitor);
     for (size_t i = 0; i < count; i++) {
+        fw_queue_remove(&loop, &conns[i]);
         fw_conn_close(&conns[i]);
         close(clients[i]);
     }
-    fw_pool_drop(&env.blocks);
-    fw_pool_drop(&env.fields);
+    fw_loop_drop(&loop);
 }
 
 /* A connection in state APP, its head begun. */
@@ -57,11 +60,11 @@ static struct fw_conn *serve(size_t i, int room)
     pair_unix(fds, room);
     clients[i] = fds[1];
     struct fw_conn *conn = &conns[i];
-    fw_conn_open(conn, &env, fds[0]);
+    fw_conn_open(conn, &loop.env, fds[0]);
     CHECK_EQUAL(write(fds[1], request, sizeof request - 1), sizeof request - 1);
     CHECK_EQUAL(fw_conn_step(conn), FW_NEED_SERVE);
     fw_conn_serve(conn);
-    CHECK_EQUAL(fw_resp_status(&conn->resp, &conn->out, &env.blocks, "200 OK", 6), FW_OK);
+    CHECK_EQUAL(fw_resp_status(&conn->resp, &conn->out, &loop.env.blocks, "200 OK", 6), FW_OK);
     return conn;
 }
 
@@ -96,11 +99,11 @@ static void what_is_offered_is_sent(void)
         char block[16];
         int len = snprintf(block, sizeof block, "block %d!", i);
         CHECK_EQUAL(fw_conn_write(conn, block, (size_t)len), FW_OK);
-        fw_monitor_offer(&monitor, conn, NULL);
-        CHECK(fw_monitor_holds(&monitor, conn) || atomic_load(&monitor.hand) == FW_HAND_OURS);
+        fw_monitor_offer(&monitor, me, conn);
+        CHECK(fw_monitor_holds(&monitor, me));
         client_gets(clients[0], strcat(block, "\r\n")); /* while this thread does nothing for it */
-        fw_monitor_reclaim(&monitor);
-        CHECK(!fw_monitor_holds(&monitor, conn));
+        CHECK(fw_monitor_reclaim(&monitor, me));
+        CHECK(!fw_monitor_holds(&monitor, me));
         CHECK_EQUAL(fw_buf_live(&conn->out), 0);
     }
     end(1);
@@ -112,11 +115,11 @@ static void an_unfinished_head_is_not_sent(void)
     begin();
     struct fw_conn *conn = serve(0, 0);
     fw_resp_discard(&conn->resp, &conn->out);
-    CHECK(fw_buf_append(&conn->out, &env.blocks, earlier, sizeof earlier - 1));
-    CHECK_EQUAL(fw_resp_status(&conn->resp, &conn->out, &env.blocks, "404 Not Found", 13), FW_OK);
-    fw_monitor_offer(&monitor, conn, NULL);
+    CHECK(fw_buf_append(&conn->out, &loop.env.blocks, earlier, sizeof earlier - 1));
+    CHECK_EQUAL(fw_resp_status(&conn->resp, &conn->out, &loop.env.blocks, "404 Not Found", 13), FW_OK);
+    fw_monitor_offer(&monitor, me, conn);
     client_gets(clients[0], earlier);
-    fw_monitor_reclaim(&monitor);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     CHECK_EQUAL(fw_buf_live(&conn->out), conn->resp.head_len);
     end(1);
 }
@@ -128,16 +131,16 @@ static void a_chain_is_sent(void)
         struct fw_conn *conn = serve(i, 0);
         CHECK_EQUAL(fw_conn_begin(conn, 5), FW_OK);
         CHECK_EQUAL(fw_conn_write(conn, "right", 5), FW_OK);
-        CHECK_EQUAL(fw_resp_finish(&conn->resp, &conn->out, &env.blocks), FW_OK);
+        CHECK_EQUAL(fw_resp_finish(&conn->resp, &conn->out, &loop.env.blocks), FW_OK);
         fw_conn_answered(conn);
-        conn->next = i > 0 ? &conns[i - 1] : NULL;
+        fw_queue_append(&loop, conn, FW_QUEUE_GIVEN);
     }
-    fw_monitor_offer(&monitor, NULL, &conns[CONNS - 1]);
+    fw_monitor_offer(&monitor, me, NULL);
     for (size_t i = 0; i < CONNS; i++)
         client_gets(clients[i], "\r\n\r\nright");
-    fw_monitor_reclaim(&monitor);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     for (size_t i = 0; i < CONNS; i++)
-        CHECK_EQUAL(fw_conn_step(&conns[i]), FW_NEED_READ);
+        CHECK(conns[i].state == FW_CONN_IDLE && conns[i].queue == FW_QUEUE_KEEPALIVE);
     end(CONNS);
 }
 
@@ -156,9 +159,9 @@ static void it_sleeps_and_wakes(void)
     begin_stream(conn);
     for (int i = 0; i < 3; i++) {
         CHECK_EQUAL(fw_conn_write(conn, "more", 4), FW_OK);
-        fw_monitor_offer(&monitor, conn, NULL);
+        fw_monitor_offer(&monitor, me, conn);
         client_gets(clients[0], "more\r\n");
-        fw_monitor_reclaim(&monitor);
+        CHECK(fw_monitor_reclaim(&monitor, me));
         WAIT_UNTIL(atomic_load(&monitor.asleep) == 1);
     }
     end(1);
@@ -171,9 +174,9 @@ static void a_lost_client_is_told_of(void)
     begin_stream(conn);
     shutdown(clients[0], SHUT_RDWR);
     CHECK_EQUAL(fw_conn_write(conn, "for nobody", 10), FW_OK);
-    fw_monitor_offer(&monitor, conn, NULL);
-    WAIT_UNTIL(atomic_load(&monitor.hand) == FW_HAND_OURS);
-    fw_monitor_reclaim(&monitor);
+    fw_monitor_offer(&monitor, me, conn);
+    WAIT_UNTIL(atomic_load(&monitor.baton.hand) == FW_HAND_TAKEN);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     CHECK_EQUAL(conn->error, FW_E_PEER_RESET);
     end(1);
 }
@@ -185,9 +188,9 @@ static void a_child_has_no_thread_to_end(void)
     struct fw_conn *conn = serve(0, 0);
     begin_stream(conn);
     CHECK_EQUAL(fw_conn_write(conn, "once", 4), FW_OK);
-    fw_monitor_offer(&monitor, conn, NULL);
+    fw_monitor_offer(&monitor, me, conn);
     client_gets(clients[0], "once\r\n");
-    fw_monitor_reclaim(&monitor);
+    CHECK(fw_monitor_reclaim(&monitor, me));
     pid_t child = fork();
     if (child == 0) {
         fw_monitor_drop(&monitor);
@@ -285,11 +288,10 @@ static void a_stream_is_whole_and_in_order(void)
         CHECK_EQUAL(pthread_create(&thread, NULL, read_stream, &reader), 0);
         size_t sent = 0;
         for (int i = 0; i < BLOCKS && conn->error == FW_OK; i++) {
-            if (fw_conn_waits(conn))
-                fw_monitor_offer(&monitor, conn, NULL);
+            fw_monitor_offer(&monitor, me, conn);
             if (fw_random(&random, 32) == 0)
                 nanosleep(&(struct timespec){.tv_nsec = (long)fw_random(&random, 4000000)}, NULL);
-            fw_monitor_reclaim(&monitor);
+            CHECK(fw_monitor_reclaim(&monitor, me));
             static char block[12000];
             size_t len = fw_random(&random, fw_random(&random, 8) == 0 ? sizeof block : 500) + 1;
             for (size_t at = 0; at < len; at++)
@@ -297,7 +299,7 @@ static void a_stream_is_whole_and_in_order(void)
             CHECK_EQUAL(fw_conn_write(conn, block, len), FW_OK);
             sent += len;
         }
-        CHECK_EQUAL(fw_resp_finish(&conn->resp, &conn->out, &env.blocks), FW_OK);
+        CHECK_EQUAL(fw_resp_finish(&conn->resp, &conn->out, &loop.env.blocks), FW_OK);
         fw_conn_answered(conn);
         uint64_t give_up = peer_now_ms() + GIVE_UP_MS;
         while (fw_conn_step(conn) == FW_NEED_WRITE && CHECK(peer_now_ms() < give_up)) {
@@ -316,24 +318,25 @@ static void a_stream_is_whole_and_in_order(void)
 static void lines_are_written_in_order(void)
 {
     enum { LINES = 300 };
-    struct fw_sink sink;
+    static struct fw_access access;
+    struct fw_sink *sink = &access.sink;
     const struct timespec pause = {.tv_nsec = 2500000};
     int ends[2];
     CHECK(pipe(ends) == 0);
     begin();
-    fw_sink_init(&sink, ends[1]);
-    monitor.sink = &sink;
+    fw_sink_init(sink, ends[1]);
+    loop.env.access = &access;
     for (int i = 0; i < LINES; i++) {
-        fw_monitor_offer(&monitor, NULL, NULL);
+        fw_monitor_offer(&monitor, me, NULL);
         if (i % 10 == 0)
             nanosleep(&pause, NULL); /* long enough for the monitor, mostly; either way nothing is lost */
-        fw_monitor_reclaim(&monitor);
-        char *out = fw_sink_room(&sink, 8);
+        CHECK(fw_monitor_reclaim(&monitor, me));
+        char *out = fw_sink_room(sink, 8);
         CHECK(out != NULL);
-        sink.len += (size_t)snprintf(out, 8, "%05d\n", i);
+        sink->len += (size_t)snprintf(out, 8, "%05d\n", i);
     }
     end(0);
-    fw_sink_flush(&sink, 0);
+    fw_sink_flush(sink, 0);
     close(ends[1]);
     FILE *lines = fdopen(ends[0], "r");
     int number, count = 0;
@@ -341,7 +344,7 @@ static void lines_are_written_in_order(void)
         CHECK_EQUAL(number, count++);
     CHECK_EQUAL(count, LINES);
     fclose(lines);
-    fw_sink_drop(&sink);
+    fw_sink_drop(sink);
 }
 
 static const struct fw_test tests[] = {
