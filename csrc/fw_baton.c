@@ -257,6 +257,18 @@ void fw_baton_end(struct fw_baton *baton)
     pthread_mutex_unlock(&baton->lock);
 }
 
+void fw_baton_last(struct fw_baton *baton)
+{
+    struct fw_loop *loop = baton->loop;
+    fw_baton_collect(baton);
+    /* A call that has not come back is not in the core: its request's line can be made of what is there. */
+    for (struct fw_conn *conn = loop->queues[FW_QUEUE_AWAY].first; conn != NULL; conn = conn->next) {
+        conn->env->access = loop->env.access; /* which a player does not look at */
+        fw_conn_note_unsent(conn);
+    }
+    fw_loop_end(loop);
+}
+
 /* --- away --- */
 
 bool fw_player_wait_room(struct fw_baton *baton, struct fw_player *me)

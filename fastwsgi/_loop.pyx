@@ -248,8 +248,7 @@ cdef class Loop:
     cpdef int finish(self) except -1:
         """What is whole goes out, however the turns have ended; and so do the lines that tell of it."""
         with nogil:
-            fw_baton_collect(&self.monitor.baton)
-            fw_loop_end(&self.loop)
+            fw_baton_last(&self.monitor.baton)
             if self.writes_lines:
                 self.access.sink.stuck = False
                 fw_sink_flush(&self.access.sink, FW_SINK_WAIT_MS)

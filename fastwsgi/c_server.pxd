@@ -256,7 +256,6 @@ cdef extern from "fw_loop.h" nogil:
         uint64_t requests
 
     bint fw_loop_init(fw_loop *loop, const fw_loop_config *config)
-    void fw_loop_end(fw_loop *loop)
     void fw_loop_drop(fw_loop *loop)
     bint fw_loop_add_listener(fw_loop *loop, int fd, bint local)
     bint fw_loop_watch(fw_loop *loop, int fd)
@@ -282,7 +281,7 @@ cdef extern from "fw_baton.h" nogil:
 
     bint fw_baton_join(fw_baton *baton, fw_player *me)
     void fw_baton_step(fw_baton *baton)
-    void fw_baton_collect(fw_baton *baton)
+    void fw_baton_last(fw_baton *baton)
     bint fw_baton_should_pass(const fw_baton *baton)
     bint fw_baton_pass(fw_baton *baton, fw_player *me, fw_conn *conn)
     bint fw_baton_return(fw_baton *baton, fw_player *me)

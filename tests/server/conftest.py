@@ -12,11 +12,18 @@ from .process import Server, Start
 # Configuration files as real projects have them, and the applications they are for.
 RECIPES = Path(__file__).parent / "projects" / "recipes"
 
-# The flags of each kind of worker; everything here is run once for each of them.
-WORKER_KINDS: dict[str, list[str]] = {"sync": []}
+# The flags of each kind of worker, and where it matters enough that everything is run once for each of them.
+WORKER_KINDS: dict[str, list[str]] = {"sync": [], "gthread": ["--threads", "4"]}
+FOR_ALL_KINDS = ("test_http", "test_wsgi", "test_clients")
 
 
-@pytest.fixture(scope="session", params=WORKER_KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "worker_flags" in metafunc.fixturenames:
+        everywhere = metafunc.module.__name__.rpartition(".")[2] in FOR_ALL_KINDS
+        metafunc.parametrize("worker_flags", WORKER_KINDS if everywhere else ["sync"], indirect=True)
+
+
+@pytest.fixture(scope="session")
 def worker_flags(request: pytest.FixtureRequest) -> list[str]:
     return WORKER_KINDS[request.param]
 

@@ -72,7 +72,7 @@ def environ_of(response: Response) -> dict[str, object]:
 
 
 class TestEnviron:
-    def test_every_key_of_a_request(self, environ_server: Server) -> None:
+    def test_every_key_of_a_request(self, environ_server: Server, worker_flags: list[str]) -> None:
         with environ_server.connect() as client:
             port = client.sock.getsockname()[1]
             body = b"a=1"
@@ -109,7 +109,7 @@ class TestEnviron:
         }
         assert environ["wsgi.version"] == [1, 0]
         assert environ["wsgi.url_scheme"] == "http"
-        assert environ["wsgi.multithread"] is False
+        assert environ["wsgi.multithread"] is ("--threads" in worker_flags)
         assert environ["wsgi.multiprocess"] is False
         assert environ["wsgi.run_once"] is False
         assert environ["wsgi.input_terminated"] is True
