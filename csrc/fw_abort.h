@@ -1,15 +1,16 @@
 /* fw_abort: a worker is told by SIGABRT that a call of the application takes too long: the client gets its
  * 504 from the signal handler, even if the call is one of C code that holds the GIL.
  *
- * The serving thread says when it lends itself to the application and when it has come back. The handler runs
- * on that thread and acts only while it is lent, so it has interrupted the application, never the core:
+ * A player says when it lends itself to the application and when it has come back. The handler runs on the
+ * thread of the one that has been lent for longest, so it has interrupted the application, never the core:
  *
  *   - buffers, lists and the response are as the core left them: nothing of ours is half done. But the
  *     application may have been interrupted anywhere, inside malloc for example: so the handler allocates
  *     nothing, takes no lock, and calls only what POSIX calls async-signal-safe or is one bare system call.
  *   - the output may be on offer to the monitor, or in its hands. The handler takes it back, as the return
- *     of the application would (fw_monitor_reclaim). The monitor is another thread, in sends that do not
- *     block, and needs nothing of the interrupted one, so that ends. What was on offer the handler sends.
+ *     of the application would (fw_monitor_reclaim), and offers it again. The monitor is another thread,
+ *     in calls that do not block, and needs nothing of the interrupted one, so that ends. What was on offer
+ *     the handler sends.
  *   - nothing of the response is sent as long as its stage is before BODY. Earlier answers on this connection
  *     leave first; where the socket does not take them, there is no 504.
  *   - the 504 is one send of bytes made beforehand. Afterwards conn->error is APP_TIMEOUT, which all that

@@ -107,7 +107,8 @@ void fw_baton_understudy(struct fw_baton *baton);
 /* As the holder: the loop is done, and everybody may go. */
 void fw_baton_end(struct fw_baton *baton);
 
-/* After that: take back and note what can be, then fw_loop_end(). Players that are away stay where they are. */
+/* After that: take back and note what can be, then fw_loop_end(). Players that are away stay where they are.
+ */
 void fw_baton_last(struct fw_baton *baton);
 
 /* As a player that is away: send what waits, and wait a moment for room if the client does not take it all.
