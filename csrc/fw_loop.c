@@ -19,11 +19,6 @@
 #define GIVEN_MOST 32
 /* A longer time between two turns is not counted against the connections that the first one left waiting. */
 #define AWAY_MS 50
-/* Calls that take this long in the mean block: what a call that overlaps others costs (two wake-ups, 20 us)
- * is little then. One that takes very long counts as one that takes LONG_NS: the mean is to follow what is
- * usual now. */
-#define BLOCK_NS 500000u
-#define LONG_NS  (16u * BLOCK_NS)
 /* Access lines that whoever reads them does not take at once are tried again after so long. */
 #define LINES_AGAIN_MS 250
 /* Free blocks and field arrays that are kept for the next requests. */
@@ -459,8 +454,7 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     uint64_t before = loop->given_ns;
     loop->given_ns = loop->env.answered_ns != 0 ? loop->env.answered_ns : fw_clock_ns();
     loop->env.answered_ns = 0;
-    uint64_t took_ns = loop->given_ns - conn->began_ns;
-    loop->mean_ns = (loop->mean_ns * 7 + (took_ns < LONG_NS ? took_ns : LONG_NS)) / 8;
+    fw_loop_note_call(loop, loop->given_ns - conn->began_ns);
     if (loop->queues[FW_QUEUE_GIVEN].count == 0)
         loop->hold_ns = loop->given_ns;
     loop->quick = loop->given_ns - before < QUICK_NS && loop->given_ns - loop->hold_ns < HOLD_NS &&
@@ -521,34 +515,6 @@ void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn)
     if (conn != NULL && conn->blocked && !arm(loop, conn, true))
         conn->error = FW_E_NO_MEMORY;
     turn_without_serving(loop);
-}
-
-/* --- several threads --- */
-
-bool fw_loop_calls_block(const struct fw_loop *loop)
-{
-    return loop->mean_ns > BLOCK_NS;
-}
-
-void fw_loop_part(struct fw_loop *loop, struct fw_conn *conn)
-{
-    fw_queue_remove(loop, conn);
-    fw_queue_append(loop, conn, FW_QUEUE_AWAY);
-}
-
-void fw_loop_meet(struct fw_loop *loop, struct fw_conn *conn)
-{
-    fw_queue_remove(loop, conn);
-    conn->env = &loop->env;
-    /* what the poller has told meanwhile, nobody has listened to */
-    conn->readable = true;
-    conn->blocked = false;
-}
-
-void fw_loop_call_goes_on(struct fw_loop *loop, const struct fw_conn *conn)
-{
-    if (loop->config.slot != NULL && atomic_load_explicit(&loop->shown, memory_order_relaxed) == conn)
-        fw_slot_go_on(loop->config.slot);
 }
 
 /* --- beginning and end --- */

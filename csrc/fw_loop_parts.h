@@ -1,6 +1,7 @@
 /* fw_loop_parts: what the parts of fw_loop share among themselves; nobody else includes it.
  *
  *   fw_loop.c         the turn: waiting, deadlines, who is served, leaving
+ *   fw_loop_away.c    connections in the hands of threads without the loop, and when calls should overlap
  *   fw_loop_accept.c  listeners: who is accepted, and when nobody is                                     */
 #ifndef FW_LOOP_PARTS_H
 #define FW_LOOP_PARTS_H
@@ -65,6 +66,11 @@ void fw_loop_count_connections(struct fw_loop *loop, int change);
 
 /* Let the connection go as far as it can. */
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn);
+
+/* --- fw_loop_away.c --- */
+
+/* A call of the application has taken so long. */
+void fw_loop_note_call(struct fw_loop *loop, uint64_t took_ns);
 
 /* --- fw_loop_accept.c --- */
 
