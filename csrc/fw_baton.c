@@ -146,6 +146,7 @@ void fw_baton_collect(struct fw_baton *baton)
         player = next;
     }
     baton->loop->given_ns = given_ns;
+    fw_loop_send(baton->loop); /* a wait is next, perhaps a long one */
 }
 
 void fw_baton_step(struct fw_baton *baton)
