@@ -35,7 +35,7 @@ SAME = "200 OK", ("Content-Type", "text/html"), ("X-Frame-Options", "DENY"), ("V
 
 @view
 def same_objects(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The same objects in each answer, in an order and among others that the request chooses; and who holds them."""
+    """The same objects in each answer, in the order that the request chooses; and who holds what else."""
     status, *fields = SAME
     chosen = [fields[int(index)] for index in argument(environ, "order")]
     held = [str(sys.getrefcount(secrets[key])) for key in ("cookie", "unsent") if key in secrets]
