@@ -608,7 +608,7 @@ cdef class Gateway:
         """The access line of a format or a logger that only Python can serve; the others are the core's."""
         cdef fw_conn *conn = exchange.conn
         status = exchange.status or "500 Internal Server Error"
-        if conn.error == FW_E_PEER_RESET or conn.error == FW_E_WRITE_TIMEOUT:
+        if conn.error in (FW_E_PEER_RESET, FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
             status = CLIENT_GONE
         self.access(self.response(conn, status, exchange.headers), environ, duration_ns)
 

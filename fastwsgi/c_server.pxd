@@ -24,6 +24,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_PEER_CLOSED
         FW_E_PEER_RESET
         FW_E_WRITE_TIMEOUT
+        FW_E_WRITE_RATE
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -185,6 +186,8 @@ cdef extern from "fw_conn.h" nogil:
         uint32_t keepalive_ms
         uint32_t write_ms
         uint32_t linger_ms
+        uint32_t body_rate
+        uint32_t write_rate
 
     struct fw_refusal:
         uint8_t error
@@ -261,6 +264,8 @@ cdef extern from "fw_loop.h" nogil:
         int stop
         int accept_errno
         bint leaving
+        bint crowded
+        fw_loop_config config
         bint quick
         uint64_t requests
 

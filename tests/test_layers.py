@@ -30,6 +30,7 @@ CORE = [
     "fw_escape",
     "fw_sink",
     "fw_access",
+    "fw_rate",
     "fw_conn",
     "fw_poll",
     "fw_board",
