@@ -90,6 +90,9 @@ void fw_conn_refuse(struct fw_conn *conn, enum fw_error error)
     conn->readable = true; /* more of the refused request may come: SENDING ends in LINGER */
     conn->state = FW_CONN_SENDING;
 }
+
+/* Raw bytes that the parser has not used move down to the end of what is kept, so that the buffer grows with
+ * what is kept and not with what came.                                                       */
 static void close_gap(struct fw_conn *conn)
 {
     size_t kept = conn->head_len + (conn->body_fd < 0 ? (size_t)conn->body_len : 0);

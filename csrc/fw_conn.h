@@ -82,6 +82,7 @@ struct fw_conn_env {
     size_t body_memory;    /* a request body longer than this goes to a temporary file */
     size_t queue_mark;     /* more unsent output than this, and the application waits */
     const char *tmpdir;    /* for temporary files */
+    int tmp_errno;         /* why a body could not be kept there; the caller logs it and sets it to 0 */
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
     struct fw_refusals refusals;
@@ -135,6 +136,7 @@ struct fw_conn {
     int file_fd; /* a file to be sent behind `out`, our own descriptor; -1: none */
     off_t file_off;
     uint64_t file_left;
+    bool file_by_hand; /* its file system has no sendfile: it is read and sent */
 };
 
 /* What a connection needs next. */

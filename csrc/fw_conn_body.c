@@ -13,6 +13,8 @@ static bool write_file(int fd, const char *data, size_t len, uint64_t off)
         ssize_t n = pwrite(fd, data, len, (off_t)off);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n == 0)
+            errno = ENOSPC;
         if (n <= 0)
             return false;
         data += n;
@@ -31,12 +33,20 @@ static int open_temporary(const char *dir)
     /* file systems without O_TMPFILE */
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/fastwsgi-body-XXXXXX", dir);
-    if (n < 0 || (size_t)n >= sizeof path)
+    if (n < 0 || (size_t)n >= sizeof path) {
+        errno = ENAMETOOLONG;
         return -1;
+    }
     fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0)
         unlink(path);
     return fd;
+}
+
+static enum fw_error no_space(struct fw_conn_env *env)
+{
+    env->tmp_errno = errno;
+    return FW_E_NO_SPACE;
 }
 
 /* Body bytes that lie in `in` at `at` (from in.off) get to where the body is kept. */
@@ -54,16 +64,13 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
     if (conn->body_fd < 0) {
         conn->body_fd = open_temporary(env->tmpdir);
         if (conn->body_fd < 0 || !write_file(conn->body_fd, base + conn->head_len, (size_t)conn->body_len, 0))
-            return FW_E_NO_SPACE;
+            return no_space(env);
     }
     if (!write_file(conn->body_fd, base + at, len, conn->body_len))
-        return FW_E_NO_SPACE;
+        return no_space(env);
     conn->body_len += len;
     return FW_OK;
 }
-
-/* Raw bytes that the parser has not used move down to the end of what is kept, so that the buffer grows with
- * what is kept and not with what came.                                                       */
 
 static uint64_t body_left(const struct fw_conn *conn, uint64_t off)
 {

@@ -13,6 +13,8 @@
 #define WAIT_MOST_NS 1000000u
 /* What one sendfile is asked for. */
 #define FILE_MOST ((size_t)0x40000000)
+/* What is read of a file at once where there is no sendfile. */
+#define FILE_BLOCK ((size_t)65536)
 
 /* What may be sent: not a head that is still being written. */
 static size_t sendable(const struct fw_conn *conn)
@@ -99,9 +101,42 @@ void fw_conn_push_old(struct fw_conn *conn)
         (void)push(conn, 0); /* a failure is kept in conn->error */
 }
 
+/* The client gets less than it was promised, and is to know that. */
+static enum fw_error file_is_short(struct fw_conn *conn)
+{
+    conn->reset = true;
+    conn->error = FW_E_FILE_SHORT;
+    fw_conn_note_refusal(conn);
+    return FW_E_FILE_SHORT;
+}
+
+/* The next block of a file without sendfile, by way of `out`, which is empty. */
+static enum fw_error push_block(struct fw_conn *conn, int fd)
+{
+    struct fw_buf *out = &conn->out;
+    size_t most = conn->file_left < FILE_BLOCK ? (size_t)conn->file_left : FILE_BLOCK;
+    if (!fw_buf_reserve(out, &conn->env->blocks, most))
+        return fw_conn_lost(conn, ENOMEM);
+    ssize_t n;
+    do
+        n = pread(fd, out->data + out->len, most, conn->file_off);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return file_is_short(conn);
+    out->len += (size_t)n;
+    conn->file_off += n;
+    conn->file_left -= (uint64_t)n;
+    return push(conn, conn->file_left > 0 ? MSG_MORE : 0);
+}
+
 static enum fw_error push_file(struct fw_conn *conn, int fd)
 {
     while (conn->file_left > 0 && !conn->blocked) {
+        if (conn->file_by_hand) {
+            if (push_block(conn, fd) != FW_OK)
+                return (enum fw_error)conn->error;
+            continue;
+        }
         size_t most = conn->file_left < FILE_MOST ? (size_t)conn->file_left : FILE_MOST;
         ssize_t n = sendfile(conn->fd, fd, &conn->file_off, most);
         if (n < 0 && errno == EINTR)
@@ -110,9 +145,15 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
             conn->blocked = true;
             break;
         }
-        if (n <= 0) { /* 0: the file has become shorter than was promised */
+        if (n < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+            conn->file_by_hand = true;
+            continue;
+        }
+        if (n == 0 || (n < 0 && errno == EIO))
+            return file_is_short(conn);
+        if (n < 0) {
             conn->reset = true;
-            return fw_conn_lost(conn, EPIPE);
+            return fw_conn_lost(conn, errno);
         }
         conn->progress = true;
         conn->file_left -= (uint64_t)n;
@@ -126,7 +167,7 @@ bool fw_conn_flush(struct fw_conn *conn)
     /* A file follows; or the end of the connection, and its FIN leaves with the answer's last segment: one
      * packet and one wake-up of the client instead of two. A reset would throw away what was not sent. */
     bool ends = conn->state == FW_CONN_SENDING && !conn->resp.keep_alive && !conn->reset;
-    bool more = conn->file_fd >= 0 || ends;
+    bool more = (conn->file_fd >= 0 && conn->file_left > 0) || ends;
     if (push(conn, more ? MSG_MORE : 0) != FW_OK || conn->blocked)
         return false;
     fw_buf_release(&conn->out, &conn->env->blocks);
@@ -134,6 +175,7 @@ bool fw_conn_flush(struct fw_conn *conn)
         if (push_file(conn, conn->file_fd) != FW_OK || conn->blocked)
             return false;
         fw_conn_drop_fd(&conn->file_fd);
+        fw_buf_release(&conn->out, &conn->env->blocks);
     }
     return true;
 }
@@ -177,6 +219,7 @@ enum fw_error fw_conn_sendfile(struct fw_conn *conn, int fd, off_t off, uint64_t
     (void)fw_resp_block(&conn->resp, &conn->out, &conn->env->blocks, (size_t)len, &take);
     conn->file_off = off;
     conn->file_left = take;
+    conn->file_by_hand = false;
     if (take == 0 || push(conn, MSG_MORE) != FW_OK || push_file(conn, fd) != FW_OK || conn->file_left == 0)
         return (enum fw_error)conn->error;
     conn->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -9,11 +9,6 @@ from wsgiref.types import WSGIApplication
 from fastwsgi._board import Board
 from fastwsgi.message import Request, Response
 
-BODY_MEMORY: int
-"""Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
-QUEUE_MARK: int
-"""Bytes of unsent output of one connection past which the application waits for its client."""
-
 class Log(Protocol):
     """What a loop tells. All of it is called from the thread that runs the loop."""
 
@@ -31,7 +26,9 @@ class Loop:
     """Serves a WSGI application on listening sockets, in one thread.
 
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
-    "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
+    "no limit" for max_requests, limit_request_line, limit_request_field_size and limit_request_body. A body
+    longer than `body_memory` goes to a file without a name in `tmpdir`, by default the usual directory; the
+    application waits while its client has more than `output_buffer` still to take. keepalive=0: no connection
     is used twice. `leave_idle`: how long connections that wait for a request may go on doing so when the loop
     is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
@@ -72,6 +69,10 @@ class Loop:
         limit_request_line: int = 4094,
         limit_request_fields: int = 100,
         limit_request_field_size: int = 8190,
+        limit_request_body: int = 0,
+        body_memory: int = 262_144,
+        output_buffer: int = 1_048_576,
+        tmpdir: str | None = None,
         server_software: str = "fastwsgi",
         errors: TextIO | None = None,
         access_log: bool = False,

@@ -24,6 +24,12 @@ cdef extern from "fw_error.h" nogil:
         FW_E_PEER_CLOSED
         FW_E_PEER_RESET
         FW_E_WRITE_TIMEOUT
+        FW_E_LINE_TOO_LONG
+        FW_E_FIELD_TOO_LONG
+        FW_E_FIELDS_TOO_MANY
+        FW_E_BODY_TOO_LONG
+        FW_E_NO_SPACE
+        FW_E_FILE_SHORT
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -191,6 +197,9 @@ cdef extern from "fw_conn.h" nogil:
         fw_refusal *each
 
     struct fw_conn_env:
+        fw_limits limits
+        const char *tmpdir
+        int tmp_errno
         const char *server
         size_t server_len
         fw_pool blocks

@@ -548,6 +548,7 @@ static void no_space_for_a_body(void)
         CHECK_EQUAL(only_status(), 507);
         CHECK(peer.ended);
         CHECK_EQUAL(last_refusal(), FW_E_NO_SPACE);
+        CHECK_EQUAL(env.tmp_errno, faults[i].error);
         end();
     }
     script_drop(&script);
@@ -1070,9 +1071,53 @@ static void files_go_out_whole(void)
     }
 }
 
+/* File systems without sendfile say so at the first call, or (stacked ones) later. */
+static void files_that_cannot_be_sent_by_the_kernel(void)
+{
+    static const char *const targets[] = {"/file/1", "/file/4093", "/file/300000"};
+    static const int errors[] = {EINVAL, ENOSYS, EOPNOTSUPP};
+    for (size_t i = 0; i < COUNT_OF(targets); i++)
+        for (unsigned long from = 1; from <= 2; from++) {
+            struct script script = {0};
+            script_add(&script, "GET", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "HEAD", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "GET", targets[i], 0, SCRIPT_OLD_KEEP);
+            script_add(&script, "GET", "/echo", 0, SCRIPT_OLD);
+            begin(pair_tcp, 20000);
+            fw_test_note("%s, sendfile no. %lu", targets[i], from);
+            fault_most(FAULT_sendfile, 1000);
+            fault_fail(FAULT_sendfile, from, 1000, errors[i]);
+            fault_fail(FAULT_pread, 1, 2, EINTR);
+            fault_most(FAULT_pread, 50000);
+            send_bytes(script.requests.data, script.requests.len);
+            drive_to_end();
+            check_all(&script);
+            CHECK_EQUAL(fault_calls(FAULT_sendfile), i > 0 ? from + 1 : 2);
+            CHECK(fault_calls(FAULT_pread) > 0);
+            CHECK(out_most <= 2 * 65536);
+            end();
+            script_drop(&script);
+        }
+}
+
 /* The client must see that it does not have the whole file. */
 static void a_file_that_shrinks(void)
 {
+    static const struct {
+        enum fault_call call;
+        int error;
+    } faults[] = {{FAULT_sendfile, EINVAL}, {FAULT_sendfile, EIO}, {FAULT_pread, EIO}};
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        begin(pair_tcp, 0);
+        fw_test_note("%s: %s", fault_name(faults[i].call), strerror(faults[i].error));
+        fault_fail(FAULT_sendfile, 1, 1, EINVAL);
+        fault_fail(faults[i].call, 1, 1, faults[i].error);
+        send_text("GET /shrunk/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        drive_to_end();
+        CHECK(closed && peer.reset && !peer.ended);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
+        end();
+    }
     for (int late = 0; late < 2; late++) {
         begin(pair_tcp, 0);
         if (late)
@@ -1081,6 +1126,7 @@ static void a_file_that_shrinks(void)
         drive_to_end();
         CHECK(closed && peer.reset && !peer.ended);
         CHECK_EQUAL(fault_was_hit(), late);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
         end();
     }
     begin(pair_tcp, 0); /* and that there is none left to send */
@@ -1178,6 +1224,7 @@ static const struct {
     {FAULT_send, EAGAIN},       {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},   {FAULT_sendmsg, EPIPE},
     {FAULT_sendmsg, EAGAIN},    {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM}, {FAULT_sendfile, EPIPE},
     {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},
+    {FAULT_sendfile, EINVAL},
     {FAULT_pwrite, EIO},        {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},      {FAULT_pread, EINTR},
     {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN},
     {FAULT_setsockopt, EINVAL},
@@ -1190,7 +1237,7 @@ static void every_call_fails_once(void)
     script_add(&script, "GET", "/stream/3/9000", 0, SCRIPT_OLD);
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         bool heals = faults[i].error == EINTR || faults[i].error == EAGAIN || faults[i].error == EOPNOTSUPP ||
-                     faults[i].call == FAULT_shutdown || faults[i].call == FAULT_setsockopt;
+                     faults[i].call == FAULT_shutdown || faults[i].error == EINVAL;
         for (unsigned long n = 1;; n++) {
             fw_test_note("%s no. %lu: %s", fault_name(faults[i].call), n, strerror(faults[i].error));
             begin(pair_tcp, 0);
@@ -1276,6 +1323,7 @@ static const struct fw_test tests[] = {
     {"answers_larger_than_the_socket", answers_larger_than_the_socket},
     {"sockets_that_take_little", sockets_that_take_little},
     {"files_go_out_whole", files_go_out_whole},
+    {"files_that_cannot_be_sent_by_the_kernel", files_that_cannot_be_sent_by_the_kernel},
     {"a_file_that_shrinks", a_file_that_shrinks},
     {"what_the_application_leaves_unfinished", what_the_application_leaves_unfinished},
     {"a_connection_dropped_in_mid_answer", a_connection_dropped_in_mid_answer},
