@@ -7,8 +7,9 @@
 /* The least room that a read is made with, and the most that one read of a body asks for. */
 #define READ_LEAST ((size_t)2048)
 #define READ_MOST  ((size_t)65536)
-/* Reads of one connection before others have their turn. */
+/* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn. */
 #define READS_MOST 8
+#define SHARE_MOST ((size_t)131072)
 /* A client that keeps sending is lingered for at most so many times linger_ms. */
 #define LINGER_ROUNDS 5
 
@@ -34,7 +35,7 @@ static void drop_request(struct fw_conn *conn)
         fw_pool_give(&env->fields, conn->parser.head.fields);
         conn->parser.head.fields = NULL;
     }
-    fw_conn_drop_fd(&conn->body_fd);
+    fw_conn_body_drop(conn);
     conn->used_len = conn->head_len = 0;
     conn->body_len = 0;
     conn->parser.state = FW_PARSER_HEAD; /* a refusal before the next reset is not the old request's */
@@ -245,6 +246,7 @@ static void begin_linger(struct fw_conn *conn)
 enum fw_conn_need fw_conn_step(struct fw_conn *conn)
 {
     int reads = 0;
+    size_t before = 0, share = 0;
     for (;;) {
         switch ((enum fw_conn_state)conn->state) {
         case FW_CONN_IDLE:
@@ -262,10 +264,12 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
             }
             if (!conn->readable)
                 return FW_NEED_READ;
-            if (reads++ == READS_MOST)
+            if (reads++ == READS_MOST || share >= SHARE_MOST)
                 return FW_NEED_AGAIN;
+            before = fw_buf_live(&conn->in);
             switch (fill(conn)) {
             case FILL_GOT:
+                share += fw_buf_live(&conn->in) - before;
                 break;
             case FILL_EMPTY:
                 return FW_NEED_READ;
@@ -369,7 +373,7 @@ void fw_conn_answered(struct fw_conn *conn)
         fw_conn_note_answer(conn);
     conn->state = FW_CONN_SENDING;
     if (conn->owes_line) {
-        fw_conn_drop_fd(&conn->body_fd);
+        fw_conn_body_drop(conn);
         return;
     }
     drop_request(conn);

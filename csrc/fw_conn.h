@@ -72,6 +72,15 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
+/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25 ms)
+ * in which nobody else would be served, so it is shortened by a piece a turn. When there are more than fit,
+ * files are closed at once. */
+#define FW_LEFTOVERS 64
+struct fw_leftover {
+    int fd;
+    off_t len;
+};
+
 /* What all connections of a loop share. */
 struct fw_conn_env {
     struct fw_limits limits;
@@ -85,6 +94,8 @@ struct fw_conn_env {
     int tmp_errno;         /* why a body could not be kept there; the caller logs it and sets it to 0 */
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
+    struct fw_leftover leftovers[FW_LEFTOVERS];
+    uint32_t leftover_count;
     struct fw_refusals refusals;
     struct fw_access *access; /* NULL: no access log, or Python makes its lines */
     uint64_t answered_ns; /* when the last answer was whole, by the access log's clock; 0: not looked at */
@@ -182,6 +193,9 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
 /* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end; SIZE_MAX if the
  * temporary file cannot be read.                                                            */
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
+
+/* Shorten one of env->leftovers by a piece. */
+void fw_conn_clear_leftover(struct fw_conn_env *env);
 
 /* --- in state APP: the response ---
  *

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* So much of a file is freed at once: about 100 us. */
+#define LEFTOVER_PIECE ((off_t)1048576)
+
 static bool write_file(int fd, const char *data, size_t len, uint64_t off)
 {
     while (len > 0) {
@@ -70,6 +73,28 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
         return no_space(env);
     conn->body_len += len;
     return FW_OK;
+}
+
+void fw_conn_body_drop(struct fw_conn *conn)
+{
+    struct fw_conn_env *env = conn->env;
+    if (conn->body_fd >= 0 && conn->body_len > (uint64_t)LEFTOVER_PIECE && env->leftover_count < FW_LEFTOVERS) {
+        env->leftovers[env->leftover_count++] =
+            (struct fw_leftover){.fd = conn->body_fd, .len = (off_t)conn->body_len};
+        conn->body_fd = -1;
+    }
+    fw_conn_drop_fd(&conn->body_fd);
+}
+
+void fw_conn_clear_leftover(struct fw_conn_env *env)
+{
+    struct fw_leftover *last = &env->leftovers[env->leftover_count - 1];
+    assert(env->leftover_count > 0);
+    last->len -= LEFTOVER_PIECE;
+    if (last->len > 0 && ftruncate(last->fd, last->len) == 0)
+        return;
+    close(last->fd);
+    env->leftover_count--;
 }
 
 static uint64_t body_left(const struct fw_conn *conn, uint64_t off)

@@ -232,6 +232,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
     if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
         return 0;
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        return 0;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         const struct fw_queue *queue = &loop->queues[kind];
         if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
@@ -336,6 +338,8 @@ static void go_on(struct fw_loop *loop)
 static void wait_for_events(struct fw_loop *loop, bool serving)
 {
     assert(loop->event == loop->event_count);
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        fw_conn_clear_leftover(&loop->env);
     tell_time(loop);
     int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
     if (timeout != 0)
@@ -557,6 +561,8 @@ void fw_loop_drop(struct fw_loop *loop)
         slab = next;
     }
     write_lines(loop);
+    while (loop->env.leftover_count > 0)
+        close(loop->env.leftovers[--loop->env.leftover_count].fd);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

@@ -475,6 +475,8 @@ static void framing_takes_no_memory(void)
     CHECK(spilled && in_most < 4 * (BODY_MEMORY + 65536));
     CHECK(strstr(peer.got.data, "\r\n\r\n1 3000000") == NULL); /* app.c asks for lines of a million at most */
     CHECK(strstr(peer.got.data, "\r\n\r\n3 3000000") != NULL);
+    while (env.leftover_count > 0)
+        fw_conn_clear_leftover(&env);
     end();
     text_drop(&text);
 }
@@ -552,6 +554,37 @@ static void no_space_for_a_body(void)
         end();
     }
     script_drop(&script);
+}
+
+/* The pages of a long file are freed a piece a turn, and those of many files at once only where there is no
+ * room to remember them. */
+static void a_long_file_is_let_go_in_pieces(void)
+{
+    struct text text = {0};
+    text_print(&text, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
+    char *body = calloc(3000000, 1);
+    text_add(&text, body, 3000000);
+    free(body);
+    for (int room = 0; room < 2; room++) {
+        begin(pair_unix, 0);
+        env.leftover_count = room ? 0 : FW_LEFTOVERS;
+        send_bytes(text.data, text.len);
+        CHECK(conn.state == FW_CONN_IDLE && conn.body_fd < 0);
+        CHECK_EQUAL(env.leftover_count, room ? 1 : FW_LEFTOVERS);
+        CHECK_EQUAL(fault_descriptors(), descriptors + 2 + room);
+        if (room) {
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000 - 1048576);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 1);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 0);
+        }
+        env.leftover_count = 0;
+        end();
+    }
+    text_drop(&text);
 }
 
 static int entries(const char *path)
@@ -927,6 +960,16 @@ static void a_flood_is_taken_in_turns(void)
         CHECK(fault_calls(FAULT_recv) - reads <= 8);
         end();
     }
+    begin(pair_unix, 0); /* nor does one whose bytes come in large pieces */
+    send_text(before[1]);
+    static char large[200000];
+    int room = 1000000;
+    CHECK(setsockopt(peer.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
+    size_t sent = peer_write(&peer, large, sizeof large);
+    conn.readable = true;
+    CHECK(sent > 150000 && fw_conn_step(&conn) == FW_NEED_AGAIN);
+    CHECK(conn.body_len >= 131072 && conn.body_len < 131072 + 65536);
+    end();
 }
 
 /* --- half-closed, closed and reset clients --- */
@@ -1304,6 +1347,7 @@ static const struct fw_test tests[] = {
     {"framing_takes_no_memory", framing_takes_no_memory},
     {"lines_of_all_lengths", lines_of_all_lengths},
     {"no_space_for_a_body", no_space_for_a_body},
+    {"a_long_file_is_let_go_in_pieces", a_long_file_is_let_go_in_pieces},
     {"file_systems_without_unnamed_files", file_systems_without_unnamed_files},
     {"continue_is_said_where_it_is_waited_for", continue_is_said_where_it_is_waited_for},
     {"continue_waits_for_room", continue_waits_for_room},
