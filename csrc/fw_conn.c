@@ -183,6 +183,8 @@ static enum fill fill(struct fw_conn *conn)
         return FILL_LOST;
     }
     size_t room = in->cap - in->len;
+    if (conn->body_fd >= 0 && room > READ_MOST)
+        room = READ_MOST; /* what was read is still in the processor's second cache when it is written */
     ssize_t n;
     do
         n = recv(conn->fd, in->data + in->len, room, 0);

@@ -145,8 +145,8 @@ class ServerMechanics(Section):
     tmp_upload_dir = Setting(
         parse=writable_directory,
         default=None,
-        help="The directory where long request bodies are kept until they are read, in files without a name; by "
-        "default the usual one for temporary files.",
+        help="The directory where long request bodies are kept until they are read, in files without a name; "
+        "by default the usual one for temporary files.",
     )
     body_memory = Setting(
         "--body-memory",

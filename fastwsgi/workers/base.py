@@ -325,7 +325,7 @@ def tell(fd: int) -> None:
 
 
 def body_directory(settings: Settings) -> str:
-    """Where long request bodies go. ConfigError: not there, for this worker, which may have become another user."""
+    """Where long request bodies go. ConfigError: not there, for the user that this worker has become."""
     import tempfile
 
     path = settings.tmp_upload_dir

@@ -155,8 +155,7 @@ class TestTemporaryFiles:
                 expected = int(size > 20_000)
                 eventually(
                     lambda expected=expected: (
-                        other.get("/hello").status == 200
-                        and len(open_files(worker, uploads)) == expected
+                        other.get("/hello").status == 200 and len(open_files(worker, uploads)) == expected
                     ),
                     lambda: f"{open_files(worker, uploads)} are open",
                 )
@@ -237,7 +236,9 @@ class TestFlatMemory:
         before = peak_memory(worker)
         block = random.Random(5).randbytes(MEBI)
         sha = hashlib.sha256()
-        field = ("Content-Length", str(self.SIZE)) if framing == "length" else ("Transfer-Encoding", "chunked")
+        field = (
+            ("Content-Length", str(self.SIZE)) if framing == "length" else ("Transfer-Encoding", "chunked")
+        )
         with server.connect() as client:
             client.send(request("POST", "/digest", field))
             for _ in range(self.SIZE // MEBI):
@@ -298,9 +299,7 @@ class TestFilesOfAnApplication:
         server.wait_for_log(r"\[ERROR\] The response to ip=127\.0\.0\.1 was cut: file has become shorter")
         with server.connect() as client:
             assert client.get("/hello").status == 200
-        eventually(
-            lambda: not open_files(only_worker(server), tmp_path), lambda: "the file is still open"
-        )
+        eventually(lambda: not open_files(only_worker(server), tmp_path), lambda: "the file is still open")
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_a_pipe_is_read_in_blocks(self, servers: Start, method: str) -> None:
