@@ -173,7 +173,7 @@ def _upload(port: int) -> float:
 
 
 def _probed(port: int, settings: Settings, meanwhile: Callable[[], object]) -> list[float]:
-    """Milliseconds of small requests, sent by a process of its own; meanwhile() is called until it is None."""
+    """Milliseconds of small requests, sent by another process; meanwhile() is called until it is None."""
     command = [sys.executable, "-m", "bench.probe", str(port), str(settings.seconds)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         while process.poll() is None:

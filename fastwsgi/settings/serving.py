@@ -221,8 +221,8 @@ class Security(Section):
         parse=size,
         default=1024 * 1024 * 1024,
         metavar="BYTES",
-        help="The longest request body; 0: no limit. gunicorn has none; here a body is kept on the disk until "
-        "it is whole.",
+        help="The longest request body; 0: no limit. gunicorn has none; here a body is kept on the disk "
+        "until it is whole.",
     )
 
 

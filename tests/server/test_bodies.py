@@ -201,7 +201,7 @@ class TestTemporaryFiles:
             half.send(fits[-1:])
             assert half.response().body == digest_of(fits)
             assert kept.ask("POST", "/digest", body=fits).body == digest_of(fits)
-            assert open_files(worker, uploads) == []
+        eventually(lambda: not open_files(worker, uploads), lambda: f"{open_files(worker, uploads)} are open")
         server.wait_for_log(
             r"\[ERROR\] A request from ip=127\.0\.0\.1 was refused: no space for the request body "
             rf"\(tmp_upload_dir is {uploads}: File too large\)"
