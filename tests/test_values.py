@@ -92,7 +92,7 @@ def test_a_directory_for_bodies_is_absolute_and_writable(
     assert given(tmp_upload_dir=None).tmp_upload_dir is None
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(
-        ConfigError, match="tmp_upload_dir = 'bodies' .* expected a directory that is writable"
+        ConfigError, match=r"tmp_upload_dir = 'bodies' .* expected a directory that is writable"
     ):
         given(tmp_upload_dir="bodies")
 
