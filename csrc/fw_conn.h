@@ -4,8 +4,8 @@
  *   accepted                        first byte          head whole        body whole
  *      |   +------+  +-----------------------> HEAD ------------> BODY ------------> READY
  *      +-> | IDLE | -+                          |                  |                   | fw_conn_serve
- *          +------+                             | refused          | refused           v
- *             ^                                 v                  v                  APP
+ *          +------+                             | refused          | refused     (or  v
+ *             ^                                 v                  v      early)     APP
  *             |   all sent, may stay         SENDING <--------------------------------+ fw_conn_answered
  *             +------------------------------- |                                      |
  *                 (or straight to HEAD:        | all sent, must close                 | fw_conn_cut
@@ -88,6 +88,7 @@ struct fw_conn_env {
     struct fw_clock clock;
     struct fw_pool blocks; /* of FW_BUF_BLOCK */
     struct fw_pool fields; /* of limits.fields struct fw_field */
+    bool body_early;       /* a request is READY before its body is whole, which is read as it comes */
     size_t body_memory;    /* a request body longer than this goes to a temporary file */
     size_t queue_mark;     /* more unsent output than this, and the application waits */
     const char *tmpdir;    /* for temporary files */
@@ -138,6 +139,10 @@ struct fw_conn {
     uint32_t head_len; /* where the head ends, and a body in memory begins, from in.off */
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
+    /* ... whose body is read as it comes */
+    uint64_t body_start; /* the bytes in front of this one are read, and not kept */
+    uint8_t body_error;  /* enum fw_error: why there will be no more of it */
+    bool wants_continue; /* its client waits for 100 Continue */
     /* access log: a request that was served has its line when its answer is whole. One whose answer the
      * socket does not take keeps its head until it does: only then is it known how it ends. */
     bool owes_line;
@@ -185,6 +190,23 @@ static inline const char *fw_conn_request(const struct fw_conn *conn)
 void fw_conn_serve(struct fw_conn *conn); /* READY -> APP, the response begins */
 
 /* --- in state APP: the request's body, wherever it is kept --- */
+
+/* Is the body still to be read as it comes, with fw_conn_body_pull()? */
+static inline bool fw_conn_body_is_early(const struct fw_conn *conn)
+{
+    return conn->parser.state != FW_PARSER_END;
+}
+
+enum fw_pull {
+    FW_PULL_GOT,    /* body_len has grown */
+    FW_PULL_END,    /* the body is whole */
+    FW_PULL_WAIT,   /* nothing is here: fw_loop_wait_body() */
+    FW_PULL_FAILED, /* and no more will come: conn->body_error says why */
+};
+
+/* More of such a body, from the socket if need be. What was there before, all of which has been read, is gone
+ * then. Says 100 Continue first, to a client that waits for it. */
+enum fw_pull fw_conn_body_pull(struct fw_conn *conn);
 
 /* Copy at most len bytes from offset `off` of the body. Short only at the end of the body, or if the
  * temporary file cannot be read.                                                           */

@@ -57,8 +57,8 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
 {
     struct fw_conn_env *env = conn->env;
     char *base = conn->in.data + conn->in.off;
-    if (conn->body_fd < 0 && conn->body_len + len <= env->body_memory) {
-        size_t place = conn->head_len + (size_t)conn->body_len;
+    if (env->body_early || (conn->body_fd < 0 && conn->body_len + len <= env->body_memory)) {
+        size_t place = conn->head_len + (size_t)(conn->body_len - conn->body_start);
         if (place != at)
             memmove(base + place, base + at, len);
         conn->body_len += len;
@@ -108,7 +108,7 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
     if (len > left)
         len = (size_t)left;
     if (len > 0 && conn->body_fd < 0) {
-        memcpy(out, fw_conn_request(conn) + conn->head_len + off, len);
+        memcpy(out, fw_conn_request(conn) + conn->head_len + (off - conn->body_start), len);
         return len;
     }
     size_t got = 0;
@@ -131,7 +131,7 @@ size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most)
     if (most == 0)
         return 0;
     if (conn->body_fd < 0) {
-        const char *start = fw_conn_request(conn) + conn->head_len + off;
+        const char *start = fw_conn_request(conn) + conn->head_len + (off - conn->body_start);
         const char *end = memchr(start, '\n', most);
         return end != NULL ? (size_t)(end - start) + 1 : most;
     }

@@ -161,6 +161,24 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
     return FW_OK;
 }
 
+void fw_conn_continue(struct fw_conn *conn)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (conn->resp.stage >= FW_RESP_BODY) { /* its answer has begun: too late for an interim one */
+        conn->wants_continue = false;
+        return;
+    }
+    if (push(conn, 0) != FW_OK || conn->blocked)
+        return;
+    ssize_t n = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        conn->blocked = true;
+    else if (n == sizeof go_on - 1)
+        conn->wants_continue = false;
+    else if (n >= 0 || errno != EINTR)
+        fw_conn_lost(conn, n >= 0 ? EPIPE : errno); /* half a line cannot be taken back */
+}
+
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 bool fw_conn_flush(struct fw_conn *conn)
 {
@@ -185,7 +203,8 @@ bool fw_conn_flush(struct fw_conn *conn)
 enum fw_error fw_conn_begin(struct fw_conn *conn, int64_t known)
 {
     const struct fw_conn_env *env = conn->env;
-    if (env->closing)
+    /* A client that was not told to go on may send its body or not: nobody can know. */
+    if (env->closing || conn->wants_continue)
         conn->resp.keep_alive = false;
     return fw_resp_end_head(&conn->resp, &conn->out, &conn->env->blocks, &env->clock, env->server,
                             env->server_len, known);

@@ -36,6 +36,9 @@ enum fw_error fw_conn_lost(struct fw_conn *conn, int problem);
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 bool fw_conn_flush(struct fw_conn *conn);
 
+/* Say 100 Continue, in front of a head that is still being written. Later, if there is no room. */
+void fw_conn_continue(struct fw_conn *conn);
+
 /* --- fw_conn_lines.c --- */
 
 /* The access line of a request that ends with this status. */

@@ -461,6 +461,57 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
         write_lines(loop);
 }
 
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+static void turn_beside(struct fw_loop *loop)
+{
+    fw_loop_rest(loop);
+    fw_loop_send(loop);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    wait_for_events(loop, false);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    go_on(loop);
+    expire(loop);
+    if (loop->config.slot != NULL)
+        fw_slot_go_on(loop->config.slot);
+}
+
+/* Wait in this list from now, or from the last byte that moved. */
+static void wait_in(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (conn->queue != kind || conn->progress) {
+        fw_queue_remove(loop, conn);
+        fw_queue_append(loop, conn, kind);
+    }
+    conn->progress = false;
+}
+
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
+    if (fw_loop_done(loop)) {
+        conn->body_error = FW_E_STOPPING;
+    } else if (!arm(loop, conn, conn->blocked)) {
+        conn->body_error = FW_E_NO_MEMORY;
+    } else if (conn->error == FW_OK) {
+        wait_in(loop, conn, FW_QUEUE_BODY);
+        turn_beside(loop);
+    }
+    bool late = conn->queue == FW_QUEUE_NONE;
+    conn->readable |= late; /* it may have come just now */
+    enum fw_pull pull = fw_conn_body_pull(conn);
+    if (pull == FW_PULL_WAIT && late) {
+        conn->body_error = FW_E_BODY_TIMEOUT;
+        pull = FW_PULL_FAILED;
+    }
+    if (pull != FW_PULL_WAIT)
+        fw_queue_remove(loop, conn);
+    return pull;
+}
+
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
 {
     assert(conn->state == FW_CONN_APP);
@@ -476,22 +527,8 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         conn->error = FW_E_NO_MEMORY;
         return true;
     }
-    if (conn->queue == FW_QUEUE_NONE || conn->progress) {
-        fw_queue_remove(loop, conn);
-        fw_queue_append(loop, conn, FW_QUEUE_WRITE);
-    }
-    conn->progress = false;
-    fw_loop_rest(loop);
-    fw_loop_send(loop);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    wait_for_events(loop, false);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    go_on(loop);
-    expire(loop);
-    if (loop->config.slot != NULL)
-        fw_slot_go_on(loop->config.slot);
+    wait_in(loop, conn, FW_QUEUE_WRITE);
+    turn_beside(loop);
     return true;
 }
 
@@ -505,6 +542,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
+    loop->env.body_early = config->body_early;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;

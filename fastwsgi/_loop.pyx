@@ -76,8 +76,8 @@ cdef class Loop:
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, uint64_t limit_request_body=0,
-        size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None, str server_software="fastwsgi",
-        errors=None, bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
+        bint stream_request_body=False, size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
+        str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
         retire=None, bint own_listeners=False, bint sendfile=True, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
@@ -104,6 +104,7 @@ cdef class Loop:
         config.timeouts.keepalive_ms = milliseconds("keepalive", keepalive)
         config.timeouts.write_ms = milliseconds("write_timeout", write_timeout)
         config.timeouts.linger_ms = milliseconds("linger", linger)
+        config.body_early = stream_request_body
         config.body_memory = body_memory
         config.queue_mark = output_buffer
         config.connections = worker_connections

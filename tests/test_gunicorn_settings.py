@@ -24,7 +24,7 @@ DEFAULTS = {
     "control_socket": "there is none",
 }
 # What gunicorn does not have.
-OURS = {"limit_request_body", "body_memory", "output_buffer"}
+OURS = {"limit_request_body", "body_memory", "output_buffer", "stream_request_body"}
 # Values that gunicorn takes and we refuse, and why: to serve on as if they were not there would not be safe.
 REFUSED = {
     "certfile": ("cert.pem", "TLS is not built yet"),

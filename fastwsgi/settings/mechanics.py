@@ -148,6 +148,15 @@ class ServerMechanics(Section):
         help="The directory where long request bodies are kept until they are read, in files without a name; "
         "by default the usual one for temporary files.",
     )
+    stream_request_body = Setting(
+        "--stream-request-body",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Call the application when the head of a request is there, and let it read the body as it "
+        "comes. Then a slow client holds the worker while it is read. environ['fastwsgi.input_streamed'] "
+        "says so.",
+    )
     body_memory = Setting(
         "--body-memory",
         parse=between(0, MOST_KEPT),

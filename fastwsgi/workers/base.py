@@ -221,6 +221,7 @@ class Worker:
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
             limit_request_body=settings.limit_request_body,
+            stream_request_body=settings.stream_request_body,
             body_memory=settings.body_memory,
             output_buffer=settings.output_buffer,
             tmpdir=body_directory(settings),
