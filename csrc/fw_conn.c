@@ -7,7 +7,8 @@
 /* The least room that a read is made with, and the most that one read of a body asks for. */
 #define READ_LEAST ((size_t)2048)
 #define READ_MOST  ((size_t)65536)
-/* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn. */
+/* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn.
+ */
 #define READS_MOST 8
 #define SHARE_MOST ((size_t)131072)
 /* A client that keeps sending is lingered for at most so many times linger_ms. */
@@ -268,8 +269,8 @@ enum fw_pull fw_conn_body_pull(struct fw_conn *conn)
     return FW_PULL_FAILED;
 }
 
-/* The answer is there, but not all of the body: what is left of it is thrown away if it is short and here. Else
- * the connection cannot stay. */
+/* The answer is there, but not all of the body: what is left of it is thrown away if it is short and here.
+ * Else the connection cannot stay. */
 static void leave_body(struct fw_conn *conn)
 {
     enum fw_pull pull = FW_PULL_GOT;

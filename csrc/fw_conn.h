@@ -72,9 +72,9 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
-/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25 ms)
- * in which nobody else would be served, so it is shortened by a piece a turn. When there are more than fit,
- * files are closed at once. */
+/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25
+ * ms) in which nobody else would be served, so it is shortened by a piece a turn. When there are more than
+ * fit, files are closed at once. */
 #define FW_LEFTOVERS 64
 struct fw_leftover {
     int fd;

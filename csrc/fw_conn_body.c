@@ -78,7 +78,8 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
 void fw_conn_body_drop(struct fw_conn *conn)
 {
     struct fw_conn_env *env = conn->env;
-    if (conn->body_fd >= 0 && conn->body_len > (uint64_t)LEFTOVER_PIECE && env->leftover_count < FW_LEFTOVERS) {
+    if (conn->body_fd >= 0 && conn->body_len > (uint64_t)LEFTOVER_PIECE &&
+        env->leftover_count < FW_LEFTOVERS) {
         env->leftovers[env->leftover_count++] =
             (struct fw_leftover){.fd = conn->body_fd, .len = (off_t)conn->body_len};
         conn->body_fd = -1;

@@ -1263,15 +1263,16 @@ static const struct {
     enum fault_call call;
     int error;
 } faults[] = {
-    {FAULT_alloc, 0},           {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},     {FAULT_recv, EAGAIN},
-    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},     {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},
-    {FAULT_send, EAGAIN},       {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},   {FAULT_sendmsg, EPIPE},
-    {FAULT_sendmsg, EAGAIN},    {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM}, {FAULT_sendfile, EPIPE},
-    {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},
-    {FAULT_sendfile, EINVAL},
-    {FAULT_pwrite, EIO},        {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},      {FAULT_pread, EINTR},
-    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN},
-    {FAULT_setsockopt, EINVAL},
+    {FAULT_alloc, 0},        {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
+    {FAULT_recv, EAGAIN},    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},
+    {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},   {FAULT_send, EAGAIN},
+    {FAULT_send, EINTR},     {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
+    {FAULT_sendmsg, EAGAIN}, {FAULT_sendmsg, EINTR},     {FAULT_sendmsg, ENOMEM},
+    {FAULT_sendfile, EPIPE}, {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN},
+    {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_sendfile, EINVAL},
+    {FAULT_pwrite, EIO},     {FAULT_pwrite, EINTR},      {FAULT_pread, EIO},
+    {FAULT_pread, EINTR},    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP},
+    {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EINVAL},
 };
 
 /* The n-th call fails, for every n: never a wrong byte, and nothing is left behind. */
