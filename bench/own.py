@@ -1,6 +1,7 @@
-"""What fastwsgi's own features cost: the access log, starting, memory, being idle, many connections.
+"""What fastwsgi's own features cost: the access log, long bodies, starting, memory, idling, crowds.
 
-No peers here: each figure is of fastwsgi with and without something, rates in interleaved rounds.
+No peers here but nginx, for files: each figure is of fastwsgi with and without something, rates in
+interleaved rounds.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import crowd, machine, procfs
+from bench import bodies, crowd, machine, procfs
 from bench.candidates import CANDIDATES
 from bench.cases import CASES
 from bench.environments import ROOT
 from bench.errors import BenchError, CandidateError
+from bench.figure import Figure
 from bench.goals import SUBJECT
 from bench.measure import Settings, measure_case
 from bench.results import cpu, rate
@@ -49,23 +51,14 @@ STOP_MOST_S = 10.0
 REQUEST = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured thing; `goal` is in words, `reached` None where there is none."""
-
-    what: str
-    without: str
-    figure: str
-    goal: str = ""
-    reached: bool | None = None
-
-
 def measure(installed: Installed, settings: Settings, say: Callable[[str], None]) -> list[Figure]:
     """All figures. CandidateError: a server did not do what it was started for."""
     figures = []
     for case, most in (("hello", 0.12), ("flask", 0.02)):
         say(f"access log, {case}")
         figures.append(access_log(installed, settings, case, most))
+    say("files and uploads")
+    figures += [bodies.files(installed, settings), *bodies.uploads(installed, settings)]
     say("starting")
     figures.append(starting(installed))
     say("memory")

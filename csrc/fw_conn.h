@@ -4,8 +4,8 @@
  *   accepted                        first byte          head whole        body whole
  *      |   +------+  +-----------------------> HEAD ------------> BODY ------------> READY
  *      +-> | IDLE | -+                          |                  |                   | fw_conn_serve
- *          +------+                             | refused          | refused           v
- *             ^                                 v                  v                  APP
+ *          +------+                             | refused          | refused     (or  v
+ *             ^                                 v                  v      early)     APP
  *             |   all sent, may stay         SENDING <--------------------------------+ fw_conn_answered
  *             +------------------------------- |                                      |
  *                 (or straight to HEAD:        | all sent, must close                 | fw_conn_cut
@@ -78,6 +78,15 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
+/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25
+ * ms) in which nobody else would be served, so it is shortened by a piece a turn. When there are more than
+ * fit, files are closed at once. */
+#define FW_LEFTOVERS 64
+struct fw_leftover {
+    int fd;
+    off_t len;
+};
+
 /* What all connections of a loop share. */
 struct fw_conn_env {
     struct fw_limits limits;
@@ -86,11 +95,15 @@ struct fw_conn_env {
     struct fw_clock clock;
     struct fw_pool blocks; /* of FW_BUF_BLOCK */
     struct fw_pool fields; /* of limits.fields struct fw_field */
+    bool body_early;       /* a request is READY before its body is whole, which is read as it comes */
     size_t body_memory;    /* a request body longer than this goes to a temporary file */
     size_t queue_mark;     /* more unsent output than this, and the application waits */
     const char *tmpdir;    /* for temporary files */
+    int tmp_errno;         /* why a body could not be kept there; the caller logs it and sets it to 0 */
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
+    struct fw_leftover leftovers[FW_LEFTOVERS];
+    uint32_t leftover_count;
     struct fw_refusals refusals;
     struct fw_access *access; /* NULL: no access log, or Python makes its lines */
     uint64_t answered_ns; /* when the last answer was whole, by the access log's clock; 0: not looked at */
@@ -134,6 +147,10 @@ struct fw_conn {
     uint32_t head_len; /* where the head ends, and a body in memory begins, from in.off */
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
+    /* ... whose body is read as it comes */
+    uint64_t body_start; /* the bytes in front of this one are read, and not kept */
+    uint8_t body_error;  /* enum fw_error: why there will be no more of it */
+    bool wants_continue; /* its client waits for 100 Continue */
     /* access log: a request that was served has its line when its answer is whole. One whose answer the
      * socket does not take keeps its head until it does: only then is it known how it ends. */
     bool owes_line;
@@ -143,6 +160,7 @@ struct fw_conn {
     int file_fd; /* a file to be sent behind `out`, our own descriptor; -1: none */
     off_t file_off;
     uint64_t file_left;
+    bool file_by_hand; /* its file system has no sendfile: it is read and sent */
 };
 
 /* What a connection needs next. */
@@ -184,6 +202,23 @@ void fw_conn_serve(struct fw_conn *conn); /* READY -> APP, the response begins *
 
 /* --- in state APP: the request's body, wherever it is kept --- */
 
+/* Is the body still to be read as it comes, with fw_conn_body_pull()? */
+static inline bool fw_conn_body_is_early(const struct fw_conn *conn)
+{
+    return conn->parser.state != FW_PARSER_END;
+}
+
+enum fw_pull {
+    FW_PULL_GOT,    /* body_len has grown */
+    FW_PULL_END,    /* the body is whole */
+    FW_PULL_WAIT,   /* nothing is here: fw_loop_wait_body() */
+    FW_PULL_FAILED, /* and no more will come: conn->body_error says why */
+};
+
+/* More of such a body, from the socket if need be. What was there before, all of which has been read, is gone
+ * then. Says 100 Continue first, to a client that waits for it. */
+enum fw_pull fw_conn_body_pull(struct fw_conn *conn);
+
 /* Copy at most len bytes from offset `off` of the body. Short only at the end of the body, or if the
  * temporary file cannot be read.                                                           */
 size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, size_t len);
@@ -191,6 +226,9 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
 /* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end; SIZE_MAX if the
  * temporary file cannot be read.                                                            */
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
+
+/* Shorten one of env->leftovers by a piece. */
+void fw_conn_clear_leftover(struct fw_conn_env *env);
 
 /* --- in state APP: the response ---
  *

@@ -25,6 +25,9 @@ static inline void fw_conn_drop_fd(int *fd)
 /* Body bytes that lie in `in` at `at` (from in.off) get to where the body is kept. */
 enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len);
 
+/* The body is not needed any more: its file, if it has one, is closed, or left to the loop. */
+void fw_conn_body_drop(struct fw_conn *conn);
+
 /* --- fw_conn_output.c --- */
 
 /* The socket, or memory, has failed: nothing more will be sent. The first failure stays in conn->error. */
@@ -32,6 +35,9 @@ enum fw_error fw_conn_lost(struct fw_conn *conn, int problem);
 
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 bool fw_conn_flush(struct fw_conn *conn);
+
+/* Say 100 Continue, in front of a head that is still being written. Later, if there is no room. */
+void fw_conn_continue(struct fw_conn *conn);
 
 /* --- fw_conn_lines.c --- */
 

@@ -60,6 +60,7 @@
     X(STOPPING,              0, "server is stopping")                                            \
     X(NO_MEMORY,           503, "out of memory")                                                 \
     X(NO_SPACE,            507, "no space for the request body")                                 \
+    X(FILE_SHORT,            0, "file has become shorter than was promised, or cannot be read")  \
     /* responses: what the application handed over */                                            \
     X(APP_STATUS,          500, "status is not 'ddd reason' in printable latin-1")               \
     X(APP_NAME,            500, "header name is not a token")                                    \

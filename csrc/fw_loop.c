@@ -258,6 +258,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
     if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
         return 0;
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        return 0;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         const struct fw_queue *queue = &loop->queues[kind];
         if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
@@ -362,6 +364,8 @@ static void go_on(struct fw_loop *loop)
 static void wait_for_events(struct fw_loop *loop, bool serving)
 {
     assert(loop->event == loop->event_count);
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        fw_conn_clear_leftover(&loop->env);
     tell_time(loop);
     int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
     if (timeout != 0)
@@ -483,6 +487,62 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
         write_lines(loop);
 }
 
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+static void turn_beside(struct fw_loop *loop)
+{
+    fw_loop_rest(loop);
+    fw_loop_send(loop);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    wait_for_events(loop, false);
+    while (loop->event < loop->event_count)
+        see_to_event(loop);
+    go_on(loop);
+    expire(loop);
+    if (loop->config.slot != NULL)
+        fw_slot_go_on(loop->config.slot);
+}
+
+/* Wait in this list from now, or from the last byte that moved. False: too few have. */
+static bool wait_in(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (conn->queue != kind || conn->progress > 0) {
+        end_wait(loop, conn);
+        if (!keeps_its_rate(loop, conn, kind))
+            return false;
+        fw_queue_append(loop, conn, kind);
+    }
+    conn->progress = 0;
+    return true;
+}
+
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
+    if (fw_loop_done(loop)) {
+        conn->body_error = FW_E_STOPPING;
+    } else if (!arm(loop, conn, conn->blocked)) {
+        conn->body_error = FW_E_NO_MEMORY;
+    } else if (conn->error == FW_OK) {
+        if (wait_in(loop, conn, FW_QUEUE_BODY))
+            turn_beside(loop);
+        else
+            conn->body_error = FW_E_BODY_RATE;
+    }
+    bool late = conn->queue == FW_QUEUE_NONE;
+    conn->readable |= late; /* it may have come just now */
+    enum fw_pull pull = fw_conn_body_pull(conn);
+    if (pull == FW_PULL_WAIT && late) {
+        conn->body_error = FW_E_BODY_TIMEOUT;
+        pull = FW_PULL_FAILED;
+    }
+    if (pull != FW_PULL_WAIT)
+        end_wait(loop, conn);
+    return pull;
+}
+
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
 {
     assert(conn->state == FW_CONN_APP);
@@ -498,26 +558,10 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         conn->error = FW_E_NO_MEMORY;
         return true;
     }
-    if (conn->queue == FW_QUEUE_NONE || conn->progress > 0) {
-        end_wait(loop, conn);
-        if (!keeps_its_rate(loop, conn, FW_QUEUE_WRITE)) {
-            fw_conn_too_slow(conn);
-            return true;
-        }
-        fw_queue_append(loop, conn, FW_QUEUE_WRITE);
-    }
-    conn->progress = 0;
-    fw_loop_rest(loop);
-    fw_loop_send(loop);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    wait_for_events(loop, false);
-    while (loop->event < loop->event_count)
-        see_to_event(loop);
-    go_on(loop);
-    expire(loop);
-    if (loop->config.slot != NULL)
-        fw_slot_go_on(loop->config.slot);
+    if (wait_in(loop, conn, FW_QUEUE_WRITE))
+        turn_beside(loop);
+    else
+        fw_conn_too_slow(conn);
     return true;
 }
 
@@ -548,6 +592,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
+    loop->env.body_early = config->body_early;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
@@ -600,6 +645,8 @@ void fw_loop_drop(struct fw_loop *loop)
         slab = next;
     }
     write_lines(loop);
+    while (loop->env.leftover_count > 0)
+        close(loop->env.leftovers[--loop->env.leftover_count].fd);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

@@ -65,6 +65,7 @@ enum fw_stop {
 struct fw_loop_config {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
+    bool body_early; /* see struct fw_conn_env */
     size_t body_memory;
     size_t queue_mark;
     uint32_t connections;     /* at most so many at once; over it the listeners rest: fw_loop_accept.c */
@@ -154,6 +155,10 @@ void fw_loop_send(struct fw_loop *loop);
  * accepting nothing but what a graceful stop takes along). False: there is room again, or conn->error says
  * why there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
+
+/* The body of `conn` (state APP) is read as it comes, and fw_conn_body_pull() said WAIT. Waits one turn for
+ * more, as above, within the deadline for bodies, and pulls again. */
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
 
 /* From a signal handler or another thread: be done (enum fw_stop). Wakes the loop. */
 void fw_loop_stop(struct fw_loop *loop, int how);

@@ -18,7 +18,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from fastwsgi._input cimport Input
+from fastwsgi._input cimport EarlyInput, Input
 from fastwsgi.c_server cimport (
     FW_BODY_CHUNKED,
     FW_FIELD_ASCII,
@@ -34,6 +34,7 @@ from fastwsgi.c_server cimport (
     FW_N_PROXY_AUTHORIZATION,
     FW_NAME_COUNT,
     fw_conn,
+    fw_conn_body_is_early,
     fw_conn_request,
     fw_field,
     fw_head,
@@ -66,6 +67,7 @@ cdef str SERVER_PORT = sys.intern("SERVER_PORT")
 cdef str REMOTE_ADDR = sys.intern("REMOTE_ADDR")
 cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str CONTENT_LENGTH = sys.intern("CONTENT_LENGTH")
+cdef str STREAMED = sys.intern("fastwsgi.input_streamed")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
 cdef str WSGI_INPUT = sys.intern("wsgi.input")
 cdef str HTTP_1_0 = "HTTP/1.0"
@@ -206,11 +208,16 @@ cdef class Environ:
 
     cdef Input add_body(self, dict environ, fw_conn *conn):
         """The request has a body (perhaps an empty one): put it into the environ. It borrows `conn`."""
-        cdef Input body = Input.__new__(Input)
+        cdef Input body
+        if fw_conn_body_is_early(conn):
+            body = EarlyInput.__new__(EarlyInput)
+            PyDict_SetItem(environ, STREAMED, True)
+        else:
+            body = Input.__new__(Input)
         body.conn = conn
         body.length = conn.body_len
         PyDict_SetItem(environ, WSGI_INPUT, body)
-        if conn.parser.framing.kind == FW_BODY_CHUNKED:
+        if conn.parser.framing.kind == FW_BODY_CHUNKED and not fw_conn_body_is_early(conn):
             # it is here whole, and many an application reads nothing where it sees no length
             PyDict_SetItem(environ, CONTENT_LENGTH, str(conn.body_len))
         return body

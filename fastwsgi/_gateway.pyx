@@ -318,6 +318,32 @@ cdef class Exchange:
                 conn.error = FW_E_PEER_RESET
         return 0
 
+    def pull_body(self):
+        """Wait for more of a body that is read as it comes; False at its end. OSError: there will be no more."""
+        cdef fw_conn *conn = self.conn
+        cdef fw_loop *loop = self.gateway.loop
+        cdef fw_pull pull
+        self.reclaim()
+        try:
+            pull = fw_conn_body_pull(conn)
+            while pull == FW_PULL_WAIT:
+                with nogil:
+                    pull = fw_loop_wait_body(loop, conn)
+                if pull == FW_PULL_WAIT: # what it has got must not be lost to what a handler raises
+                    PyErr_CheckSignals()
+        finally:
+            self.offer()
+        if pull == FW_PULL_FAILED:
+            raise self.body_failed()
+        return pull == FW_PULL_GOT
+
+    cdef object body_failed(self):
+        cdef fw_error error = <fw_error>self.conn.body_error
+        reason = error_text(error)
+        if error == FW_E_PEER_CLOSED or error == FW_E_PEER_RESET:
+            return ClientGone(reason)
+        return TimeoutError(reason) if error in (FW_E_BODY_TIMEOUT, FW_E_BODY_RATE) else OSError(reason)
+
     cdef int respond(self, result) except -1:
         cdef bint done
         self.reclaim()
@@ -358,6 +384,7 @@ cdef class Exchange:
         self.reclaim()
         if self.body is not None:
             self.body.conn = NULL
+            self.body.pull = None
             self.body = None
         self.conn = NULL
         self.status = self.headers = self.request = None
@@ -511,6 +538,8 @@ cdef class Gateway:
             environ = self.environ.make(conn)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
+                if fw_conn_body_is_early(conn):
+                    exchange.body.pull = exchange.pull_body
             if self.hooked:
                 self.before(exchange, environ)
             self.nr += 1
@@ -577,6 +606,8 @@ cdef class Gateway:
         cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
+        if lost == FW_OK and conn.body_error != FW_OK and fw_error_status(<fw_error>conn.body_error) == 0:
+            lost = <fw_error>conn.body_error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
         if lost != FW_OK:
             fw_conn_cut(conn, lost)
@@ -587,12 +618,16 @@ cdef class Gateway:
         else:
             # where the signal handler could not answer, this does
             refusal = FW_E_APP_TIMEOUT if self.on_abort.told else FW_E_APP_FAILED
+            if conn.body_error != FW_OK and isinstance(error, OSError):
+                refusal = <fw_error>conn.body_error # the client's fault, which the application need not explain
             fw_conn_refuse(conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
         if self.on_abort.told and isinstance(error, SystemExit):
             return 0 # the arbiter tells of it
         if lost != FW_OK and isinstance(error, OSError):
             self.log.debug("Client left while %s was answered: %r", target, error)
+        elif conn.body_error != FW_OK and isinstance(error, OSError):
+            self.log.warning("The body of %s could not be read: %s", target, error)
         else:
             self.log.exception("Error handling request %s", target)
         return 0

@@ -9,11 +9,6 @@ from wsgiref.types import WSGIApplication
 from fastwsgi._board import Board
 from fastwsgi.message import Request, Response
 
-BODY_MEMORY: int
-"""Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
-QUEUE_MARK: int
-"""Bytes of unsent output of one connection past which the application waits for its client."""
-
 class Log(Protocol):
     """What a loop tells. All of it is called from the thread that runs the loop."""
 
@@ -33,7 +28,10 @@ class Loop:
 
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, rates in bytes
     a second, and 0 means "no limit" for head_timeout, body_timeout, write_timeout, min_body_rate,
-    min_write_rate, max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
+    min_write_rate, max_requests, limit_request_line, limit_request_field_size and limit_request_body. A body
+    longer than `body_memory` goes to a file without a name in `tmpdir`, by default the usual directory; with
+    `stream_request_body` the application is called when the head is there, and reads the body as it comes.
+    An application waits while its client has more than `output_buffer` still to take. keepalive=0: no connection
     is used twice. linger=0: a connection is closed right behind its last answer. `leave_idle`: how long
     connections that wait for a request may go on doing so when the loop is told to stop. `board` and `slot`:
     where this worker shows what it does. When `watch_fd` hangs up, the loop stops gracefully. With access_log
@@ -76,6 +74,11 @@ class Loop:
         limit_request_line: int = 4094,
         limit_request_fields: int = 100,
         limit_request_field_size: int = 8190,
+        limit_request_body: int = 0,
+        stream_request_body: bool = False,
+        body_memory: int = 262_144,
+        output_buffer: int = 1_048_576,
+        tmpdir: str | None = None,
         server_software: str = "fastwsgi",
         errors: TextIO | None = None,
         access_log: bool = False,

@@ -6,6 +6,7 @@ handler, or another thread.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
+from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastwsgi._board cimport Board
@@ -22,10 +23,10 @@ import time
 from fastwsgi._gateway import FileWrapper
 from fastwsgi.access_format import CLIENT_GONE, environ_of_line
 
-# A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
-BODY_MEMORY = 256 * 1024
-# More unsent output of one connection than this, and the application waits for its client.
-QUEUE_MARK = 1024 * 1024
+# What each field over the default number adds to the longest head, and the longest there ever is.
+cdef enum:
+    FIELD_SHARE = 1024
+    MOST_HEAD = 1 << 30
 
 # Seconds between two messages about one thing that goes on: lines that are lost, connections that have to wait.
 PAUSE = 60
@@ -35,6 +36,20 @@ cdef uint32_t milliseconds(str name, seconds) except? 0xFFFFFFFF:
     if not 0 <= seconds <= 1_000_000:
         raise ValueError(f"{name} is {seconds!r}; it takes seconds, 0 to 1000000")
     return <uint32_t>(seconds * 1000)
+
+
+cdef uint32_t head_limit(const fw_limits *limits) noexcept:
+    """A whole head: the default, and more where settings allow longer lines or more fields than theirs.
+
+    The default is far from what the lines could have together, and every client may fill it. But a limit that
+    somebody has raised must not be reached below what it says.
+    """
+    cdef fw_limits usual = fw_limits_default()
+    cdef uint64_t most = usual.head
+    most += max(limits.line, usual.line) - usual.line
+    most += max(limits.field_size, usual.field_size) - usual.field_size
+    most += <uint64_t>(max(limits.fields, usual.fields) - usual.fields) * FIELD_SHARE
+    return <uint32_t>min(most, <uint64_t>MOST_HEAD)
 
 
 cdef class Loop:
@@ -63,12 +78,12 @@ cdef class Loop:
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
         uint32_t min_body_rate=240, uint32_t min_write_rate=240,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
-        limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
-        bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
+        limit_request_fields=100, limit_request_field_size=8190, uint64_t limit_request_body=0,
+        bint stream_request_body=False, size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
+        str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
         retire=None, bint own_listeners=False, bint sendfile=True, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
-        cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
         cdef bytes server = b"Server: %b\r\n" % server_software.partition("/")[0].encode("latin-1")
         if not callable(application):
             raise TypeError(f"{application!r} is not callable")
@@ -77,13 +92,16 @@ cdef class Loop:
         self.log = log
         self.listeners = list(listeners)
         mount = script_name.encode("latin-1")
-        self.kept = (board, tmpdir, server, mount) # what the loop borrows
+        cdef bytes directory = os.fsencode(tempfile.gettempdir() if tmpdir is None else tmpdir)
+        self.kept = (board, directory, server, mount) # what the loop borrows
         self.slot = board.slot_address(slot) if board is not None else NULL
 
         config.limits = fw_limits_default()
         config.limits.line = limit_request_line
         config.limits.fields = limit_request_fields
         config.limits.field_size = limit_request_field_size
+        config.limits.head = head_limit(&config.limits)
+        config.limits.body = limit_request_body
         config.timeouts.head_ms = milliseconds("head_timeout", head_timeout)
         config.timeouts.body_ms = milliseconds("body_timeout", body_timeout)
         config.timeouts.keepalive_ms = milliseconds("keepalive", keepalive)
@@ -91,8 +109,9 @@ cdef class Loop:
         config.timeouts.linger_ms = milliseconds("linger", linger)
         config.timeouts.body_rate = min_body_rate
         config.timeouts.write_rate = min_write_rate
-        config.body_memory = BODY_MEMORY
-        config.queue_mark = QUEUE_MARK
+        config.body_early = stream_request_body
+        config.body_memory = body_memory
+        config.queue_mark = output_buffer
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
         config.leave_idle_ms = milliseconds("leave_idle", leave_idle)
@@ -100,7 +119,7 @@ cdef class Loop:
         config.own_listeners = own_listeners
         self.retire_after = max_requests
         self.retire = retire if max_requests else None
-        config.tmpdir = tmpdir
+        config.tmpdir = directory
         config.server = server
         config.slot = self.slot
         config.access = NULL
@@ -274,21 +293,40 @@ cdef class Loop:
             if self.slot is not NULL:
                 fw_slot_count(&self.slot.refused)
             address = refusal.addr[: refusal.addr_len].decode("ascii")
-            reason = fw_error_text(error).decode("ascii")
-            if error in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
+            reason = fw_error_text(error).decode("ascii") + self.setting_of(error)
+            if error == FW_E_FILE_SHORT:
+                self.log.error("The response to ip=%s was cut: %s", address, reason)
+            elif error == FW_E_NO_SPACE:
+                self.log.error("A request from ip=%s was refused: %s", address, reason)
+            elif error in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
                 self.log.info("Closed the connection from ip=%s: %s", address, reason)
             elif fw_error_status(error) == 0:
                 # the client went away: that is no news
                 self.log.debug("Closed the connection from ip=%s: %s", address, reason)
             else:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
-            if self.gateway.access_log and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
+            if self.gateway.access_log and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE, FW_E_FILE_SHORT):
                 status = str(fw_error_status(error) or CLIENT_GONE)
                 line = refusal.line[: refusal.line_len].decode("latin-1")
                 self.gateway.refused(status, environ_of_line(line, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
+
+    cdef str setting_of(self, fw_error error):
+        """Which setting, and which value of it, was in the way; "" where none was."""
+        cdef fw_conn_env *env = &self.loop.env
+        if error == FW_E_LINE_TOO_LONG:
+            return f" (limit_request_line is {env.limits.line})"
+        if error == FW_E_FIELDS_TOO_MANY:
+            return f" (limit_request_fields is {env.limits.fields})"
+        if error == FW_E_FIELD_TOO_LONG:
+            return f" (limit_request_field_size is {env.limits.field_size})"
+        if error == FW_E_BODY_TOO_LONG:
+            return f" (limit_request_body is {env.limits.body})"
+        if error == FW_E_NO_SPACE:
+            return f" (tmp_upload_dir is {os.fsdecode(env.tmpdir)}: {os.strerror(env.tmp_errno)})"
+        return ""
 
 
 def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):

@@ -22,9 +22,18 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY
         FW_E_PEER_CLOSED
+        FW_E_STOPPING
+        FW_E_BODY_TIMEOUT
+        FW_E_BODY_RATE
         FW_E_PEER_RESET
         FW_E_WRITE_TIMEOUT
         FW_E_WRITE_RATE
+        FW_E_LINE_TOO_LONG
+        FW_E_FIELD_TOO_LONG
+        FW_E_FIELDS_TOO_MANY
+        FW_E_BODY_TOO_LONG
+        FW_E_NO_SPACE
+        FW_E_FILE_SHORT
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -203,6 +212,9 @@ cdef extern from "fw_conn.h" nogil:
         fw_refusal *each
 
     struct fw_conn_env:
+        fw_limits limits
+        const char *tmpdir
+        int tmp_errno
         const char *server
         size_t server_len
         fw_pool blocks
@@ -221,11 +233,21 @@ cdef extern from "fw_conn.h" nogil:
         fw_buf out
         fw_parser parser
         uint64_t body_len
+        uint8_t body_error
         fw_resp resp
 
     const char *fw_conn_request(const fw_conn *conn)
     size_t fw_conn_body_read(const fw_conn *conn, uint64_t off, char *out, size_t len)
     size_t fw_conn_body_line(const fw_conn *conn, uint64_t off, size_t most)
+    bint fw_conn_body_is_early(const fw_conn *conn)
+
+    enum fw_pull:
+        FW_PULL_GOT
+        FW_PULL_END
+        FW_PULL_WAIT
+        FW_PULL_FAILED
+
+    fw_pull fw_conn_body_pull(fw_conn *conn)
     fw_error fw_conn_begin(fw_conn *conn, int64_t known)
     fw_error fw_conn_write(fw_conn *conn, const char *block, size_t len)
     fw_error fw_conn_push(fw_conn *conn)
@@ -246,6 +268,7 @@ cdef extern from "fw_loop.h" nogil:
     struct fw_loop_config:
         fw_limits limits
         fw_timeouts timeouts
+        bint body_early
         size_t body_memory
         size_t queue_mark
         uint32_t connections
@@ -280,6 +303,7 @@ cdef extern from "fw_loop.h" nogil:
     fw_conn *fw_loop_waiting(const fw_loop *loop)
     bint fw_loop_lines_wait(const fw_loop *loop)
     void fw_loop_send(fw_loop *loop)
+    fw_pull fw_loop_wait_body(fw_loop *loop, fw_conn *conn)
     bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
     void fw_loop_stop(fw_loop *loop, int how)
     bint fw_loop_done(const fw_loop *loop)

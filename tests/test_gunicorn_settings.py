@@ -21,6 +21,10 @@ OURS = {
     "write_timeout",
     "min_write_rate",
     "linger",
+    "limit_request_body",
+    "body_memory",
+    "output_buffer",
+    "stream_request_body",
 }
 # Where our default is another, and why.
 DEFAULTS = {
@@ -171,6 +175,7 @@ def test_values_mean_the_same(name: str, value: object) -> None:
         ("reload_engine", "guess"),
         ("reload_extra_files", ["/no/such/file"]),
         ("chdir", "/no/such/directory"),
+        ("tmp_upload_dir", 5),
         ("bind", [8000]),
         ("statsd_host", 8125),
         ("pre_fork", "no.such.module.hook"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastwsgi.settings.declaration import Section, Setting
 from fastwsgi.settings.values import (
     assignments,
+    between,
     boolean,
     choice,
     directory,
@@ -17,10 +18,14 @@ from fastwsgi.settings.values import (
     proxy_protocol,
     text,
     user,
+    writable_directory,
 )
 
 NOT_YET = "not built yet"
 STRICT = "not built yet: such requests are refused"
+
+# Of one connection in memory: its buffers count in 32 bits.
+MOST_KEPT = 2**30
 
 
 def sendfile(value: object) -> bool:
@@ -138,10 +143,33 @@ class ServerMechanics(Section):
         help="Give workers all groups of their user.",
     )
     tmp_upload_dir = Setting(
-        parse=optional_text,
+        parse=writable_directory,
         default=None,
-        no_effect="gunicorn does not use it either",
-        help="Where request bodies would be kept.",
+        help="The directory where long request bodies are kept until they are read, in files without a name; "
+        "by default the usual one for temporary files.",
+    )
+    stream_request_body = Setting(
+        "--stream-request-body",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Call the application when the head of a request is there, and let it read the body as it "
+        "comes. Then a slow client holds the worker while it is read. environ['fastwsgi.input_streamed'] "
+        "says so.",
+    )
+    body_memory = Setting(
+        "--body-memory",
+        parse=between(0, MOST_KEPT),
+        default=256 * 1024,
+        metavar="BYTES",
+        help="The longest request body that is kept in memory. A longer one goes to tmp_upload_dir.",
+    )
+    output_buffer = Setting(
+        "--output-buffer",
+        parse=between(0, MOST_KEPT),
+        default=1024 * 1024,
+        metavar="BYTES",
+        help="How much of an answer may wait for its client before the application does.",
     )
     secure_scheme_headers = Setting(
         parse=mapping,

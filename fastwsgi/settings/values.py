@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What fits wherever a number is handed on to: to C, to the kernel.
 MOST = 2**31 - 1
+MOST_BYTES = 2**63 - 1
 
 
 def anything(value: object) -> object:
@@ -42,6 +43,15 @@ def boolean(value: object) -> bool:
 
 def count(value: object) -> int:
     """A whole number from 0 up; as text also hexadecimal, octal and binary with their prefixes."""
+    return whole(value, MOST)
+
+
+def size(value: object) -> int:
+    """A number of bytes, written as a count, which may be that of a large file."""
+    return whole(value, MOST_BYTES)
+
+
+def whole(value: object, most: int) -> int:
     expected = "expected a whole number, 0 or more"
     if isinstance(value, str):
         try:
@@ -50,8 +60,8 @@ def count(value: object) -> int:
             raise ValueError(expected) from None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(expected)
-    if value > MOST:
-        raise ValueError(f"expected a whole number, at most {MOST}")
+    if value > most:
+        raise ValueError(f"expected a whole number, at most {most}")
     return int(value)
 
 
@@ -188,6 +198,21 @@ def directory(value: object) -> str:
     if not os.path.isdir(path):
         raise ValueError("expected the path of a directory that exists")
     return path
+
+
+def writable_directory(value: object) -> str | None:
+    """A directory, as above, that files can be made in."""
+    if value is None:
+        return None
+    path = directory(value)
+    if not is_writable(path):
+        raise ValueError("expected a directory that is writable")
+    return path
+
+
+def is_writable(directory: str) -> bool:
+    """May files be made there, by who runs this? Whether there is space for them is another question."""
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def typed_directory() -> str:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from fastwsgi import __version__, broken, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
-from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError, ConfigError
 from fastwsgi.log import wants_access
 from fastwsgi.reloader import Reloader
 from fastwsgi.settings.hooks import nothing
+from fastwsgi.settings.values import is_writable
 from fastwsgi.sockets import start_listening
 from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
 
@@ -217,6 +218,11 @@ class Worker:
             limit_request_fields=min(settings.limit_request_fields, MOST_REQUEST_FIELDS)
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
+            limit_request_body=settings.limit_request_body,
+            stream_request_body=settings.stream_request_body,
+            body_memory=settings.body_memory,
+            output_buffer=settings.output_buffer,
+            tmpdir=body_directory(settings),
             server_software=f"fastwsgi/{__version__}",
             # a logger of the user's own may be anything that has gunicorn's methods
             errors=getattr(self.log, "errors", sys.stderr),
@@ -317,11 +323,31 @@ def tell(fd: int) -> None:
         os.write(fd, b".")
 
 
+def body_directory(settings: Settings) -> str:
+    """Where long request bodies go. ConfigError: not there, for the user that this worker has become."""
+    import tempfile
+
+    path = settings.tmp_upload_dir
+    if path is None:
+        try:
+            return tempfile.gettempdir()
+        except FileNotFoundError:
+            # nothing can be written anywhere just now, which is no reason not to serve
+            return "/tmp"
+    if not is_writable(path):
+        source = settings.source("tmp_upload_dir")
+        raise ConfigError("tmp_upload_dir", path, source, "expected a directory that workers can write to")
+    return path
+
+
 def load_failed(log: Logger, error: BaseException) -> int:
     """Log why the application could not be loaded, and return the exit code that says so."""
     if isinstance(error, AppNotFoundError):
         log.error("%s", error)
         return error.exit_code
+    if isinstance(error, ConfigError):
+        log.error("%s", error)
+        return EXIT_BOOT
     log.error("Exception in worker process", exc_info=(type(error), error, applications_part(error)))
     return EXIT_BOOT
 
