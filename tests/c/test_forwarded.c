@@ -42,7 +42,7 @@ static enum fw_error judge(const struct fw_forwarded_rules *rules, bool trusted,
                            struct fw_forwarded *said)
 {
     take(lines);
-    return fw_forwarded_read(rules, trusted, base, &head, said);
+    return fw_forwarded_read(rules, trusted, base, &head, fw_forwarded_first(rules, &head), said);
 }
 
 static void the_scheme(void)
