@@ -38,6 +38,7 @@ static int find_row(const struct fw_forwarded_table *table, const char *name, si
 void fw_forwarded_init(struct fw_forwarded_rules *rules)
 {
     struct row row;
+    assert(rules->hops <= FW_FORWARDED_HOPS);
     rules->wanted[FW_N_OTHER] = true; /* any name may have a '_' */
     for (size_t at = 0; next_row(&rules->schemes, &at, &row);) {
         rules->wanted[fw_name_find(row.name, row.name_len)] = true;
@@ -286,9 +287,8 @@ static bool follow_nodes(struct way *way, const char *buf, size_t len)
     for (size_t at = 0; at <= len; nodes.count++)
         if (!next_node(buf, len, &at, &nodes.each[nodes.count % FW_FORWARDED_HOPS]))
             return false;
+    /* As many are kept as may be believed: go() ends the way before one that is not there any more. */
     for (size_t i = nodes.count; i-- > 0;) {
-        if (nodes.count - i > FW_FORWARDED_HOPS)
-            return false; /* and so many proxies have been believed */
         struct fw_span node = nodes.each[i % FW_FORWARDED_HOPS];
         if (!go(way, buf + node.off, node.len, true))
             return false;

@@ -37,7 +37,7 @@ struct fw_forwarded_rules {
     bool all_names;                    /* ... any field */
     uint8_t underscore;                /* enum fw_underscore */
     uint8_t client;                    /* FW_N_X_FORWARDED_FOR, FW_N_FORWARDED, or FW_N_OTHER: neither */
-    uint8_t hops;                      /* believe so many proxies at the most; 0: by `proxies` alone */
+    uint8_t hops; /* believe so many proxies at the most, up to FW_FORWARDED_HOPS; 0: by `proxies` alone */
     /* made of them by fw_forwarded_init */
     bool active;                /* a trusted proxy has something to say */
     bool wanted[FW_NAME_COUNT]; /* ids of fields to look at */
