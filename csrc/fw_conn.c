@@ -134,6 +134,8 @@ static enum fw_error advance(struct fw_conn *conn)
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
             conn->credit_ns = env->body_rate.grace_ns;
+            if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
+                return error;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -172,6 +174,8 @@ static void consume(struct fw_conn *conn)
 {
     struct fw_conn_env *env = conn->env;
     struct fw_parser *parser = &conn->parser;
+    if (FW_UNLIKELY(conn->awaits_proxy) && !fw_conn_take_proxy(conn))
+        return;
     if (fw_buf_live(&conn->in) == conn->used_len && conn->state != FW_CONN_BODY)
         return;
     if (parser->head.fields == NULL) {

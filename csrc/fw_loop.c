@@ -597,6 +597,10 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
     loop->env.access = config->access;
+    loop->env.forwarded = config->forwarded;
+    fw_forwarded_init(&loop->env.forwarded);
+    loop->env.proxy_peers = config->proxy_peers;
+    loop->env.proxy_mode = config->proxy_mode;
     loop->env.server_len = strlen(config->server);
     set_limits(loop, &config->timeouts);
     fw_pool_init(&loop->env.blocks, FW_BUF_BLOCK, KEEP_BLOCKS);

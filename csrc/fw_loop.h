@@ -79,6 +79,11 @@ struct fw_loop_config {
 
     /* Leaving: how long who is idle may still send a request, which may be on its way. */
     uint32_t leave_idle_ms;
+
+    /* Proxies: whom to believe. */
+    struct fw_forwarded_rules forwarded; /* made ready here; its tables must outlive the loop */
+    struct fw_networks proxy_peers;      /* as must these */
+    uint8_t proxy_mode;                  /* enum fw_proxy_mode */
 };
 
 struct fw_loop {

@@ -25,6 +25,7 @@ OURS = {
     "body_memory",
     "output_buffer",
     "stream_request_body",
+    "forwarded_for",
 }
 # Where our default is another, and why.
 DEFAULTS = {
@@ -40,7 +41,6 @@ DEFAULTS = {
 REFUSED = {
     "certfile": ("cert.pem", "TLS is not built yet"),
     "keyfile": ("key.pem", "TLS is not built yet"),
-    "proxy_protocol": ("v2", "the PROXY protocol is not built yet"),
     "protocol": ("uwsgi", "the uwsgi protocol is not spoken here"),
     "threads": (4, "thread workers are not built yet"),
     "worker_class": ("gthread", "no such worker"),
