@@ -101,7 +101,7 @@ struct fw_conn_env {
     size_t body_memory;    /* a request body longer than this goes to a temporary file */
     size_t queue_mark;     /* more unsent output than this, and the application waits */
     const char *tmpdir;    /* for temporary files */
-    int tmp_errno;         /* why a body could not be kept there; the caller logs it and sets it to 0 */
+    int tmp_errno;         /* why the last body that could not be kept there could not */
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
     struct fw_leftover leftovers[FW_LEFTOVERS];
