@@ -896,6 +896,24 @@ static void times_that_are_over(void)
     end();
 }
 
+/* A body, its answer, and a refusal each begin with the whole grace of their rate, whatever was used up. */
+static void rates_begin_anew(void)
+{
+    begin(pair_unix, 0);
+    fw_rate_set(&env.body_rate, 100, 4000);
+    fw_rate_set(&env.write_rate, 100, 7000);
+    conn.credit_ns = 1;
+    send_text("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    CHECK_EQUAL(conn.credit_ns, 4000000000);
+    conn.credit_ns = 1;
+    send_text("cde");
+    CHECK(conn.credit_ns == 7000000000 && only_status() == 200);
+    conn.credit_ns = 1;
+    send_text("x y\r\n\r\n");
+    CHECK_EQUAL(conn.credit_ns, 7000000000);
+    end();
+}
+
 /* --- lingering: RFC 9112 section 9.6 --- */
 
 /* The client sends a great deal behind what was refused, and reads only then: the answer is still there. */
@@ -1359,6 +1377,7 @@ static const struct fw_test tests[] = {
     {"no_memory_for_a_longer_head", no_memory_for_a_longer_head},
     {"a_long_first_line_is_logged_in_part", a_long_first_line_is_logged_in_part},
     {"times_that_are_over", times_that_are_over},
+    {"rates_begin_anew", rates_begin_anew},
     {"an_answer_survives_what_the_client_goes_on_sending",
      an_answer_survives_what_the_client_goes_on_sending},
     {"lingering_has_an_end", lingering_has_an_end},
