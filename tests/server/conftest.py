@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .process import Server, Start
+from .site import prepare
 
 # Configuration files as real projects have them, and the applications they are for.
 RECIPES = Path(__file__).parent / "projects" / "recipes"
@@ -87,6 +88,14 @@ def cook(start: Start, tmp_path: Path) -> Start:
         return start(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(RECIPES)} | (env or {}))
 
     return new
+
+
+@pytest.fixture(scope="session")
+def prepared_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a Django example that is ready to be served."""
+    data = tmp_path_factory.mktemp("django")
+    prepare(data)
+    return data
 
 
 @pytest.fixture(autouse=True)
