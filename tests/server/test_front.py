@@ -1,0 +1,324 @@
+"""nginx, HAProxy and Apache in front, over TCP and over a unix socket, configured as docs/deploy.md says."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from . import site
+from .client import Client, Response, request
+from .curl import Curl
+from .front import HOST, KINDS, Front, certificate, public_directory
+from .load import Load
+from .mixed import ask_with_http_client, ask_with_wrk
+from .process import Server, Start, eventually
+
+BUFFERED = {"proxy_request_buffering off;": "proxy_request_buffering on;"}
+
+
+@dataclass
+class Pair:
+    server: Server
+    front: Front
+
+    def ask(self, method: str, target: str, *fields: tuple[str, str], body: bytes | None = None) -> Response:
+        with self.front.connect() as client:
+            return client.ask(method, target, *fields, body=body)
+
+
+Fronted = Callable[..., Pair]
+
+
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fronted(servers: Start, kind: str, transport: str) -> Iterator[Fronted]:
+    """fronted(app, *flags, more=): a server and the front before it, started when first asked for."""
+    pairs: dict[tuple[str, ...], Pair] = {}
+    directories: list[Path] = []
+
+    def get(*arguments: str, more: dict[str, str] | None = None) -> Pair:
+        key = (*arguments, *(more or {}))
+        if key not in pairs:
+            bind = []
+            if transport == "unix":
+                directories.append(public_directory())
+                bind = ["--bind", f"unix:{directories[-1]}/http.sock"]
+            server = servers(*arguments, *bind)
+            pairs[key] = Pair(server, Front(KINDS[kind], server.url, more))
+        pairs[key].front.ready()
+        return pairs[key]
+
+    yield get
+    for pair in pairs.values():
+        pair.front.stop()
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class TestDjango:
+    @pytest.fixture
+    def pair(self, fronted: Fronted, prepared_site: Path) -> Pair:
+        variables = "DJANGO_HTTPS=1", f"DJANGO_ALLOWED_HOSTS={HOST}"
+        flags = (word for name in variables for word in ("--env", name))
+        return fronted(*site.arguments(prepared_site), *flags, "--workers", "2")
+
+    @pytest.fixture
+    def curl(self, pair: Pair, tmp_path: Path) -> Curl:
+        port = pair.front.place.https
+        url = f"https://{HOST}:{port}"
+        trust = "--cacert", str(certificate() / "fullchain.pem"), "--resolve", f"{HOST}:{port}:127.0.0.1"
+        # Django looks where a form sent over TLS comes from
+        return Curl(url, tmp_path, *trust, "--referer", url)
+
+    def test_a_visit(self, pair: Pair, curl: Curl, tmp_path: Path) -> None:
+        assert "Site administration" in site.log_in(curl)
+        path = tmp_path / "large.bin"
+        path.write_bytes(content := bytes(range(256)) * 8192)
+        page = site.upload(curl, "A large file", path)
+        document = re.search(r'<a href="(/documents/\d+/)">A large file</a> by admin', page)
+        assert document, page
+        assert curl.bytes(document[1]) == content
+        assert '"A large file"' in curl("/api/documents/")
+        rows = curl("/report.csv").splitlines()
+        assert rows[0] == "id,title,owner,uploaded"
+        assert any("A large file,admin," in row for row in rows)
+        style = re.search(r'<link rel="stylesheet" href="(/static/documents/style\.\w+\.css)">', curl("/"))
+        assert style
+        assert curl(style[1]) == (site.SITE / "documents/static/documents/style.css").read_text()
+        assert curl("/static/admin/css/base.css", "--compressed") == curl("/static/admin/css/base.css")
+        assert curl("/static/documents/style.css", "--range", "0-3") == "body"
+        assert curl.status("/none/") == 404
+        assert "Traceback" not in pair.server.log
+
+    def test_plain_http_is_sent_to_https(self, pair: Pair) -> None:
+        with pair.front.connect(f"http://127.0.0.1:{pair.front.place.http}") as client:
+            response = client.get("/login/?next=/", ("Host", HOST))
+        assert response.status == 301
+        assert response.header("location") == f"https://{HOST}/login/?next=/"
+
+    def test_django_knows_of_tls(self, pair: Pair) -> None:
+        response = pair.ask("GET", "/admin/login/", ("Host", HOST))
+        assert response.status == 200
+        assert response.header("strict-transport-security") == "max-age=2592000"
+        assert "Secure" in (response.header("set-cookie") or "")
+
+
+class TestRequests:
+    @pytest.fixture
+    def pair(self, fronted: Fronted) -> Iterator[Pair]:
+        pair = fronted("tokens", "--workers", "2")
+        workers = pair.server.wait_for_workers(2)
+        yield pair
+        assert pair.server.workers() == workers, "a worker has died"
+        assert "[ERROR]" not in pair.server.news
+
+    def test_http_client(self, pair: Pair) -> None:
+        assert ask_with_http_client(pair.front.url, requests=1200, threads=6) == []
+
+    def test_wrk(self, pair: Pair) -> None:
+        ask_with_wrk(pair.front.url, requests=1000, threads=4)
+
+
+@pytest.fixture
+def pair(fronted: Fronted) -> Iterator[Pair]:
+    pair = fronted("fronted")
+    yield pair
+    assert "Traceback" not in pair.server.news
+
+
+def sockets(server: Server) -> set[str]:
+    """The sockets that its one worker has open."""
+    (worker,) = server.wait_for_workers(1)
+    links = set()
+    for path in Path(f"/proc/{worker}/fd").iterdir():
+        try:
+            links.add(os.readlink(path))
+        except FileNotFoundError:  # closed meanwhile
+            continue
+    return {link for link in links if link.startswith("socket:")}
+
+
+def test_connections_to_the_server_are_used_again(fronted: Fronted) -> None:
+    pair = fronted("fronted", "--keep-alive", "75")
+    before = sockets(pair.server)
+    with pair.front.connect() as client:
+        assert client.get("/environ").status == 200
+        (connection,) = sockets(pair.server) - before
+        for _ in range(20):
+            assert client.get("/environ").status == 200
+            assert sockets(pair.server) - before == {connection}
+
+
+def test_what_the_application_sees(pair: Pair, transport: str) -> None:
+    lies = {
+        "Forwarded": "for=6.6.6.6",
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Forwarded-Proto": "gopher",
+        "X-Forwarded-Protocol": "ssl",
+        "X-Forwarded-Ssl": "on",
+        "X_Forwarded_For": "6.6.6.6",
+    }
+    response = pair.ask("GET", "/environ?a=%20b", ("Host", "example.com"), *lies.items())
+    environ = json.loads(response.body)
+    assert environ["QUERY_STRING"] == "a=%20b"
+    assert environ["HTTP_HOST"] == "example.com"
+    assert environ["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+    assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
+    assert "6.6.6.6" not in environ.values()
+    assert not {"HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SSL", "HTTP_FORWARDED"} & set(environ)
+    assert environ["REMOTE_ADDR"] == ("127.0.0.1" if transport == "tcp" else "")
+
+
+BODY = bytes(range(251)) * (33 * 4096)  # 33 MiB
+BODY_DIGEST = f"{len(BODY)} {hashlib.sha256(BODY).hexdigest()}".encode()
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_large_uploads(fronted: Fronted, kind: str, chunked: bool) -> None:
+    """nginx has the choice to collect a body before it says anything of it, which is its default."""
+    step = 1_000_003
+    pieces = [BODY[start : start + step] for start in range(0, len(BODY), step)]
+    body = {"chunks": pieces} if chunked else {"body": BODY}
+    for more in (None, BUFFERED) if kind == "nginx" else (None,):
+        with fronted("fronted", more=more).front.connect() as client:
+            for _ in range(2):
+                response = client.ask("POST", "/digest", **body)
+                assert (response.status, response.body) == (200, BODY_DIGEST)
+
+
+def test_an_upload_that_is_expected(pair: Pair) -> None:
+    with pair.front.connect() as client:
+        client.send(
+            request("POST", "/digest", ("Expect", "100-continue"), ("Content-Length", str(len(BODY))))
+        )
+        assert client.response().status == 100
+        client.send(BODY)
+        assert client.response("POST").body == BODY_DIGEST
+
+
+def test_a_large_answer(pair: Pair) -> None:
+    with pair.front.connect() as client:
+        for _ in range(2):
+            response = client.get("/large?count=320")
+            assert response.complete
+            assert response.body == b"".join(n.to_bytes(4, "big") * (1 << 14) for n in range(320))
+
+
+def test_events_come_one_by_one(pair: Pair, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with pair.front.connect() as client:
+        client.send(request("GET", f"/events?gate={gate}"))
+        eventually(gate.exists, pair.front.explain)
+        while b"data: before the gate\n\n" not in client.buffer:
+            assert client.receive()
+        gate.unlink()
+        assert client.response().body == b"data: before the gate\n\ndata: after the gate\n\n"
+
+
+def test_a_slow_upload_holds_nobody(pair: Pair) -> None:
+    """There is one worker."""
+    with pair.front.connect() as slow:
+        slow.send(request("POST", "/digest", ("Content-Length", "100000")) + b"x" * 50_000)
+        for _ in range(5):
+            assert pair.ask("GET", "/environ").status == 200
+        slow.send(b"x" * 50_000)
+        assert slow.response("POST").body.startswith(b"100000 ")
+
+
+class TestAborts:
+    """Clients that go away in the middle; what they leave behind is gone soon."""
+
+    @pytest.fixture
+    def clients(self, pair: Pair) -> Iterator[list[Client]]:
+        before = sockets(pair.server)
+        with ExitStack() as stack:
+            yield [stack.enter_context(pair.front.connect()) for _ in range(10)]
+        assert pair.ask("GET", "/environ").status == 200
+
+        def gone() -> bool:
+            # fronts keep some connections for later, but not those of clients that they gave up
+            return len(sockets(pair.server) - before) <= 2
+
+        eventually(gone, lambda: f"{sockets(pair.server) - before}\n{pair.front.explain()}")
+
+    def test_in_an_upload(self, pair: Pair, clients: list[Client]) -> None:
+        for client in clients:
+            client.send(request("POST", "/digest", ("Content-Length", "10000000")) + b"x" * 1_000_000)
+            client.reset()
+
+    def test_in_a_download(self, pair: Pair, clients: list[Client]) -> None:
+        for client in clients:
+            client.send(request("GET", "/large?count=3200"))
+            assert client.receive()
+            client.reset()
+
+
+class Posts(Load):
+    """Requests that a front does not repeat when the server closes their connection."""
+
+    def one(self, client: Client) -> Response:
+        response = client.ask("POST", "/digest", body=b"x" * 20_000)
+        assert response.body.startswith(b"20000 "), response
+        return response
+
+
+@pytest.mark.parametrize("load", [Load, Posts], ids=["get", "post"])
+class TestWorkersComeAndGo:
+    """Nobody notices: with requests under way all the time, no answer is an error."""
+
+    @pytest.fixture
+    def started(self, serve: Start, kind: str, transport: str) -> Iterator[Callable[..., Pair]]:
+        """started(*flags): a server of this test's own, and its front."""
+        with ExitStack() as stack:
+
+            def new(*flags: str) -> Pair:
+                bind: list[str] = []
+                if transport == "unix":
+                    directory = public_directory()
+                    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+                    bind = ["--bind", f"unix:{directory}/http.sock"]
+                server = serve("fronted", *bind, "--workers", "2", *flags)
+                front = Front(KINDS[kind], server.url)
+                stack.callback(front.stop)
+                return Pair(server, front.ready())
+
+            yield new
+
+    def test_reload(self, started: Callable[..., Pair], load: type[Load]) -> None:
+        pair = started()
+        old = set(pair.server.wait_for_workers(2))
+
+        def replaced() -> bool:
+            workers = set(pair.server.workers())
+            return len(workers) == 2 and not workers & old
+
+        with load(pair.front.url, "/environ") as running:
+            pair.server.signal(signal.SIGHUP)
+            eventually(replaced, pair.server.explain)
+        assert running.failures == []
+        assert running.answered
+
+    def test_recycling(self, started: Callable[..., Pair], load: type[Load]) -> None:
+        pair = started("--max-requests", "100")
+        first = set(pair.server.wait_for_workers(2))
+        with load(pair.front.url, "/environ") as running:
+            eventually(lambda: not first & set(pair.server.workers()), pair.server.explain)
+        assert running.failures == []
+        assert running.answered
