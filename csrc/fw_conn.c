@@ -109,6 +109,8 @@ static void consume(struct fw_conn *conn)
 {
     struct fw_conn_env *env = conn->env;
     struct fw_parser *parser = &conn->parser;
+    if (FW_UNLIKELY(conn->awaits_proxy) && !fw_conn_take_proxy(conn))
+        return;
     size_t live = fw_buf_live(&conn->in);
     if (live == conn->used_len && conn->state != FW_CONN_BODY)
         return;
@@ -136,6 +138,8 @@ static void consume(struct fw_conn *conn)
         case FW_PARSER_GOT_HEAD:
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
+            if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
+                break;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";

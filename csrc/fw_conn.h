@@ -27,7 +27,9 @@
 #define FW_CONN_H
 
 #include "fw_access.h"
+#include "fw_forwarded.h"
 #include "fw_parser.h"
+#include "fw_proxy.h"
 #include "fw_resp.h"
 #include <stdatomic.h>
 
@@ -85,9 +87,23 @@ struct fw_conn_env {
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
     struct fw_refusals refusals;
-    struct fw_access *access; /* NULL: no access log, or Python makes its lines */
+    struct fw_access *access;            /* NULL: no access log, or Python makes its lines */
+    struct fw_forwarded_rules forwarded; /* which proxies are trusted, with what; tables are the caller's */
+    struct fw_networks proxy_peers;      /* who may use the PROXY protocol */
+    uint8_t proxy_mode;                  /* enum fw_proxy_mode */
     uint64_t answered_ns; /* when the last answer was whole, by the access log's clock; 0: not looked at */
     _Atomic bool closing; /* the worker leaves: no connection is to be used again */
+};
+
+/* What is known of a request's client beside its bytes. */
+enum fw_client_trait { /* bits */
+                       FW_CLIENT_ADDR = 1,
+                       FW_CLIENT_PORT = 2,
+                       FW_CLIENT_PROXY = 4, /* conn->proxy is filled in */
+                       FW_CLIENT_HTTPS = 8, /* the proxy says that it came by https */
+                       FW_CLIENT_SCRIPT =
+                           16, /* the proxy says where the application is mounted: the field conn->script */
+                       FW_CLIENT_HIDDEN = 32, /* some fields are FW_FIELD_HIDDEN */
 };
 
 struct fw_conn {
@@ -95,11 +111,19 @@ struct fw_conn {
     struct fw_conn_env *env;
     int fd;
     uint16_t listener; /* index of the listener that accepted it */
-    uint16_t port;     /* the peer's */
+    uint16_t port;     /* the client's: the peer's, or what a proxy says */
     uint8_t addr_len;
     uint8_t port_len;
-    char addr[FW_CONN_ADDR_MAX]; /* the peer's, as text; neither is NUL-terminated */
-    char port_text[5];
+    char addr[FW_CONN_ADDR_MAX]; /* the client's, as text; neither is NUL-terminated */
+    char port_text[FW_PORT_TEXT];
+    bool local;        /* by a unix socket */
+    bool trusted;      /* the peer is a proxy whose word counts */
+    bool may_proxy;    /* the peer may use the PROXY protocol */
+    bool awaits_proxy; /* its header may still come */
+    bool heeded;       /* fw_conn_heed() looks at each head */
+    bool followed;     /* ... and for the client's address as well */
+    bool renamed;      /* addr and port are what a field says, not `from` */
+    uint8_t traits;    /* enum fw_client_trait bits */
     /* the loop's own notes (fw_loop.c) */
     struct fw_conn *prev, *next; /* deadline list, ready list, or free list */
     uint64_t since_ms;           /* when the present wait began */
@@ -126,6 +150,7 @@ struct fw_conn {
     uint32_t head_len; /* where the head ends, and a body in memory begins, from in.off */
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
+    uint32_t script;   /* index of the field that says where the application is mounted: FW_CLIENT_SCRIPT */
     /* access log: a request that was served has its line when its answer is whole. One whose answer the
      * socket does not take keeps its head until it does: only then is it known how it ends. */
     bool owes_line;
@@ -135,6 +160,9 @@ struct fw_conn {
     int file_fd; /* a file to be sent behind `out`, our own descriptor; -1: none */
     off_t file_off;
     uint64_t file_left;
+    /* proxies: fw_conn_client.c */
+    struct fw_client from; /* whose connection it is: the peer's, or whom the PROXY protocol names */
+    struct fw_proxy proxy;
 };
 
 /* What a connection needs next. */
@@ -148,6 +176,9 @@ enum fw_conn_need {
 
 /* `fd` is a connected non-blocking socket and belongs to the connection from here on. */
 void fw_conn_open(struct fw_conn *conn, struct fw_conn_env *env, int fd);
+
+/* Once, before it is stepped: who is at the other end (no address for a unix socket, which is `local`)? */
+void fw_conn_meet(struct fw_conn *conn, const struct fw_client *peer, bool local);
 
 /* Go as far as the socket allows. Never blocks (a body's temporary file apart); calls no application. */
 enum fw_conn_need fw_conn_step(struct fw_conn *conn);

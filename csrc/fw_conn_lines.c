@@ -37,6 +37,11 @@ void fw_conn_note_line(struct fw_conn *conn, unsigned status, uint64_t sent, uin
         fw_access_of_head(&entry, base, &conn->parser.head);
     else
         fw_access_of_line(&entry, base, first_line(conn, LOGGED_LINE));
+    if (conn->head_len > 0 && conn->traits & FW_CLIENT_SCRIPT) {
+        struct fw_span mount = conn->parser.head.fields[conn->script].value;
+        entry.mount = base + mount.off;
+        entry.mount_len = mount.len;
+    }
     fw_access_note(conn->env->access, &entry);
     conn->owes_line = false;
 }

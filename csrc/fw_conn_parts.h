@@ -1,6 +1,7 @@
 /* fw_conn_parts: what the parts of fw_conn share among themselves; nobody else includes it.
  *
  *   fw_conn.c         the state machine: reading, refusing, ending
+ *   fw_conn_client.c  who the client is: the peer, or whom a proxy names
  *   fw_conn_body.c    where a request's body is kept until it is read
  *   fw_conn_output.c  what is sent and what waits
  *   fw_conn_lines.c   what the logs are told                                                            */
@@ -19,6 +20,15 @@ static inline void fw_conn_drop_fd(int *fd)
         close(*fd);
     *fd = -1;
 }
+
+/* --- fw_conn_client.c --- */
+
+/* Before the first request: take a header of the PROXY protocol off what has come. False: more of it is to
+ * come (state HEAD), or it is refused. True: what follows is HTTP.                                  */
+bool fw_conn_take_proxy(struct fw_conn *conn);
+
+/* A head is here: heed what a proxy says in its fields. */
+enum fw_error fw_conn_heed(struct fw_conn *conn);
 
 /* --- fw_conn_body.c --- */
 

@@ -30,6 +30,10 @@
     X(HOST_INVALID,        400, "Host is not a valid host and port")                             \
     X(FIELD_REPEATED,      400, "a field that may stand once stands twice")                      \
     X(FIELD_UNDERSCORE,    400, "field name has an underscore")                                  \
+    /* proxies */                                                                                \
+    X(SCHEME_MIXED,        400, "fields of the proxy contradict each other on the scheme")       \
+    X(PROXY_HEADER,        400, "header of the PROXY protocol is malformed")                     \
+    X(PROXY_FORBIDDEN,     403, "this peer may not use the PROXY protocol")                      \
     /* framing: RFC 9112 section 6 */                                                            \
     X(LENGTH_INVALID,      400, "Content-Length is not a plain decimal number")                  \
     X(LENGTH_REPEATED,     400, "more than one Content-Length")                                  \

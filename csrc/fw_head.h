@@ -35,6 +35,7 @@ struct fw_limits fw_limits_default(void);
 enum fw_field_flag {
     FW_FIELD_ASCII = 1,      /* the value has no byte above 0x7F */
     FW_FIELD_UNDERSCORE = 2, /* the name has a '_': in CGI form it would be taken for one with a '-' */
+    FW_FIELD_HIDDEN = 4,     /* fw_forwarded: it would be taken for a field of the proxy's */
 };
 
 struct fw_field {

@@ -505,6 +505,10 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
     loop->env.access = config->access;
+    loop->env.forwarded = config->forwarded;
+    fw_forwarded_init(&loop->env.forwarded);
+    loop->env.proxy_peers = config->proxy_peers;
+    loop->env.proxy_mode = config->proxy_mode;
     loop->env.server_len = strlen(config->server);
     loop->queues[FW_QUEUE_HEAD].length_ms = config->timeouts.head_ms;
     loop->queues[FW_QUEUE_BODY].length_ms = config->timeouts.body_ms;

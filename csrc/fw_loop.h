@@ -66,13 +66,16 @@ struct fw_loop_config {
     struct fw_timeouts timeouts;
     size_t body_memory;
     size_t queue_mark;
-    uint32_t connections;     /* at most so many at once; over it the listeners rest */
-    uint32_t grace_ms;        /* how long leaving may take */
-    uint64_t max_requests;    /* recycle after so many; 0: never */
-    bool own_listeners;       /* nobody else accepts from those that are not local */
-    const char *tmpdir;       /* both strings must outlive the loop */
-    const char *server;       /* "Server: name\r\n" */
-    struct fw_slot *slot;     /* of the board; may be NULL */
+    uint32_t connections;                /* at most so many at once; over it the listeners rest */
+    uint32_t grace_ms;                   /* how long leaving may take */
+    uint64_t max_requests;               /* recycle after so many; 0: never */
+    bool own_listeners;                  /* nobody else accepts from those that are not local */
+    const char *tmpdir;                  /* both strings must outlive the loop */
+    const char *server;                  /* "Server: name\r\n" */
+    struct fw_slot *slot;                /* of the board; may be NULL */
+    struct fw_forwarded_rules forwarded; /* made ready here; its tables must outlive the loop */
+    struct fw_networks proxy_peers;
+    uint8_t proxy_mode;       /* enum fw_proxy_mode */
     struct fw_access *access; /* the caller's; NULL: no lines are made here. Written when answers are sent */
 
     /* Leaving: how long who is idle may still send a request, which may be on its way. */

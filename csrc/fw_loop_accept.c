@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "fw_loop_parts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -49,34 +48,22 @@ void fw_loop_listen_if_wanted(struct fw_loop *loop)
     loop->listening = true;
 }
 
-static void note_address(struct fw_conn *conn, const struct sockaddr_storage *address)
+/* No address: a unix socket. */
+static struct fw_client client_of(const struct sockaddr_storage *address)
 {
-    char text[INET6_ADDRSTRLEN] = "";
+    struct fw_client client = {.port = -1};
     if (address->ss_family == AF_INET) {
         struct sockaddr_in v4;
         memcpy(&v4, address, sizeof v4);
-        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-        conn->port = ntohs(v4.sin_port);
+        client.addr = fw_addr_of_4(&v4.sin_addr);
+        client.port = ntohs(v4.sin_port);
     } else if (address->ss_family == AF_INET6) {
         struct sockaddr_in6 v6;
         memcpy(&v6, address, sizeof v6);
-        conn->port = ntohs(v6.sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) /* people write rules for the IPv4 address */
-            inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
-        else
-            inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+        client.addr = fw_addr_of_6(&v6.sin6_addr);
+        client.port = ntohs(v6.sin6_port);
     }
-    conn->addr_len = (uint8_t)strlen(text);
-    memcpy(conn->addr, text, conn->addr_len);
-
-    char digits[sizeof conn->port_text];
-    unsigned port = conn->port;
-    do {
-        digits[conn->port_len++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port != 0);
-    for (uint8_t i = 0; i < conn->port_len; i++)
-        conn->port_text[i] = digits[conn->port_len - 1 - i];
+    return client;
 }
 
 bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
@@ -96,8 +83,8 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
             loop->free = conn->next;
             fw_conn_open(conn, &loop->env, fd);
             conn->listener = (uint16_t)(listener - loop->listeners);
-            if (!listener->local)
-                note_address(conn, &address);
+            struct fw_client peer = client_of(&address);
+            fw_conn_meet(conn, &peer, listener->local);
             fw_loop_count_connections(loop, 1);
             fw_loop_settle(loop, conn);
             return true;

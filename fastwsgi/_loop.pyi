@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 
 from fastwsgi._board import Board
 from fastwsgi.message import Request, Response
+from fastwsgi.proxies import Proxies
 
 BODY_MEMORY: int
 """Bytes of a request body that are kept in memory; a longer one goes to an unlinked temporary file."""
@@ -37,7 +38,8 @@ class Loop:
     loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
     `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
     else by log.access(). `script_name` is the path that the application is mounted below. Without
-    `sendfile` files of wsgi.file_wrapper are read and written. After max_requests
+    `sendfile` files of wsgi.file_wrapper are read and written. `proxies`: whom to believe what is said of
+    clients. After max_requests
     `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
     nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
     connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
@@ -81,6 +83,7 @@ class Loop:
         own_listeners: bool = False,
         script_name: str = "",
         sendfile: bool = True,
+        proxies: Proxies | None = None,
         worker: object = None,
         pre_request: Callable[[Any, Request], object] | None = None,
         post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,

@@ -7,6 +7,7 @@ handler, or another thread.
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastwsgi._board cimport Board
 from fastwsgi._environ cimport Environ
@@ -21,6 +22,7 @@ import time
 
 from fastwsgi._gateway import FileWrapper
 from fastwsgi.access_format import CLIENT_GONE, environ_of_line
+from fastwsgi.proxies import Proxies, fields, networks
 
 # A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
 BODY_MEMORY = 256 * 1024
@@ -62,7 +64,7 @@ cdef class Loop:
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
-        retire=None, bint own_listeners=False, bint sendfile=True, worker=None, pre_request=None, post_request=None,
+        retire=None, bint own_listeners=False, bint sendfile=True, proxies=None, worker=None, pre_request=None, post_request=None,
     ):
         cdef fw_loop_config config
         cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
@@ -99,6 +101,7 @@ cdef class Loop:
         config.server = server
         config.slot = self.slot
         config.access = NULL
+        self.kept += set_proxies(&config, Proxies() if proxies is None else proxies)
         if access_log and access_format is not None and access_fd >= 0:
             self.writes_lines = self.compile_format(access_format, access_fd, mount)
             if self.writes_lines:
@@ -111,12 +114,10 @@ cdef class Loop:
         self.made = True
 
         templates = []
-        local = []
         for listener in listeners:
             is_local = listener.family == socket.AF_UNIX
             if not fw_loop_add_listener(&self.loop, listener.fileno(), is_local):
                 raise MemoryError
-            local.append(is_local)
             templates.append(
                 template(listener, server_software, errors, multithread, multiprocess, script_name)
             )
@@ -124,7 +125,7 @@ cdef class Loop:
             raise OSError(errno, os.strerror(errno))
         logs = access_log and not self.writes_lines
         self.gateway = Gateway(
-            application, log, Environ(templates, local, script_name), logs, worker, pre_request, post_request
+            application, log, Environ(templates, script_name), logs, worker, pre_request, post_request
         )
         self.gateway.sendfile = sendfile
         self.gateway.loop = &self.loop
@@ -264,6 +265,44 @@ cdef class Loop:
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
+
+
+cdef dict PROXY_MODES = {
+    "off": <int>FW_PROXY_OFF, "v1": <int>FW_PROXY_V1, "v2": <int>FW_PROXY_V2, "auto": <int>FW_PROXY_AUTO,
+}
+cdef dict HEADER_MAPS = {
+    "drop": <int>FW_UNDERSCORE_DROP,
+    "refuse": <int>FW_UNDERSCORE_REFUSE,
+    "dangerous": <int>FW_UNDERSCORE_DANGEROUS,
+}
+cdef dict CLIENT_FIELDS = {"x-forwarded-for": <int>FW_N_X_FORWARDED_FOR, "forwarded": <int>FW_N_FORWARDED}
+
+
+cdef void set_networks(fw_networks *into, tuple written, bytes table):
+    into.each = <const fw_network *><const char *>table
+    into.count = <uint32_t>(len(table) // sizeof(fw_network))
+    into.all = "*" in written
+
+
+cdef tuple set_proxies(fw_loop_config *config, proxies):
+    """Tell the core whom to believe. Returns what it borrows."""
+    cdef fw_forwarded_rules *rules = &config.forwarded
+    cdef bytes trusted = networks(proxies.trusted)
+    cdef bytes peers = networks(proxies.proxy_protocol_peers)
+    cdef bytes schemes = fields(proxies.scheme_headers)
+    cdef bytes names = fields(dict.fromkeys([name for name in proxies.names if name != "*"], ""))
+    memset(rules, 0, sizeof(fw_forwarded_rules))
+    set_networks(&rules.proxies, proxies.trusted, trusted)
+    rules.schemes.rows, rules.schemes.len = schemes, len(schemes)
+    rules.names.rows, rules.names.len = names, len(names)
+    rules.all_names = "*" in proxies.names
+    rules.underscore = HEADER_MAPS[proxies.header_map]
+    if proxies.forwarded_for is not None:
+        rules.client = CLIENT_FIELDS[proxies.forwarded_for.field]
+        rules.hops = proxies.forwarded_for.hops
+    set_networks(&config.proxy_peers, proxies.proxy_protocol_peers, peers)
+    config.proxy_mode = PROXY_MODES[proxies.proxy_protocol]
+    return trusted, peers, schemes, names
 
 
 def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):

@@ -33,6 +33,25 @@ cdef extern from "fw_error.h" nogil:
 cdef extern from "fw_scan.h" nogil:
     size_t fw_scan_unquote(const char *buf, size_t len, char *out)
 
+cdef extern from "fw_addr.h" nogil:
+    enum:
+        FW_ADDR_TEXT
+        FW_PORT_TEXT
+
+    struct fw_addr:
+        uint8_t family
+
+    struct fw_network:
+        uint8_t family
+
+    struct fw_networks:
+        const fw_network *each
+        uint32_t count
+        bint all
+
+    size_t fw_addr_text(const fw_addr *addr, char *out)
+    size_t fw_addr_port_text(uint16_t port, char *out)
+
 cdef extern from "fw_name.h" nogil:
     enum fw_name:
         FW_N_OTHER
@@ -42,6 +61,8 @@ cdef extern from "fw_name.h" nogil:
         FW_N_COOKIE
         FW_N_AUTHORIZATION
         FW_N_PROXY_AUTHORIZATION
+        FW_N_X_FORWARDED_FOR
+        FW_N_FORWARDED
         FW_NAME_COUNT
 
     enum fw_method:
@@ -66,6 +87,7 @@ cdef extern from "fw_head.h" nogil:
     enum fw_field_flag:
         FW_FIELD_ASCII
         FW_FIELD_UNDERSCORE
+        FW_FIELD_HIDDEN
 
     struct fw_field:
         fw_span name
@@ -104,6 +126,42 @@ cdef extern from "fw_parser.h" nogil:
     struct fw_parser:
         fw_head head
         fw_framing framing
+
+cdef extern from "fw_proxy.h" nogil:
+    enum fw_proxy_mode:
+        FW_PROXY_OFF
+        FW_PROXY_V1
+        FW_PROXY_V2
+        FW_PROXY_AUTO
+
+    enum fw_proxy_kind:
+        FW_PROXY_NONE
+
+    struct fw_proxy:
+        uint8_t kind
+        uint16_t proxy_port
+        fw_addr proxy
+
+    const char *fw_proxy_name(fw_proxy_kind kind)
+
+cdef extern from "fw_forwarded.h" nogil:
+    enum fw_underscore:
+        FW_UNDERSCORE_DROP
+        FW_UNDERSCORE_REFUSE
+        FW_UNDERSCORE_DANGEROUS
+
+    struct fw_forwarded_table:
+        const char *rows
+        size_t len
+
+    struct fw_forwarded_rules:
+        fw_networks proxies
+        fw_forwarded_table schemes
+        fw_forwarded_table names
+        bint all_names
+        uint8_t underscore
+        uint8_t client
+        uint8_t hops
 
 cdef extern from "fw_clock.h" nogil:
     uint64_t fw_clock_ns()
@@ -196,6 +254,14 @@ cdef extern from "fw_conn.h" nogil:
         fw_pool blocks
         fw_refusals refusals
 
+    enum fw_client_trait:
+        FW_CLIENT_ADDR
+        FW_CLIENT_PORT
+        FW_CLIENT_PROXY
+        FW_CLIENT_HTTPS
+        FW_CLIENT_SCRIPT
+        FW_CLIENT_HIDDEN
+
     struct fw_conn:
         fw_conn_env *env
         int fd
@@ -205,6 +271,10 @@ cdef extern from "fw_conn.h" nogil:
         uint8_t port_len
         char *addr
         char *port_text
+        bint local
+        uint8_t traits
+        uint32_t script
+        fw_proxy proxy
         uint8_t error
         fw_buf out
         fw_parser parser
@@ -245,6 +315,9 @@ cdef extern from "fw_loop.h" nogil:
         const char *server
         fw_slot *slot
         fw_access *access
+        fw_forwarded_rules forwarded
+        fw_networks proxy_peers
+        uint8_t proxy_mode
 
     struct fw_loop:
         fw_conn_env env

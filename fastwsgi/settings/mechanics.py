@@ -8,13 +8,15 @@ from fastwsgi.settings.values import (
     boolean,
     choice,
     directory,
+    field_names,
+    forwarded_for,
     group,
     listed,
-    mapping,
     mode,
     networks,
     optional_text,
     proxy_protocol,
+    scheme_headers,
     text,
     user,
 )
@@ -29,10 +31,6 @@ def sendfile(value: object) -> bool:
 
 def is_yes(value: str) -> bool:
     return value.strip().lower() in ("y", "1", "yes", "true")
-
-
-def refuse_proxy_protocol(mode: str) -> str:
-    return "" if mode == "off" else "the PROXY protocol is not built yet; let the proxy speak HTTP without it"
 
 
 def refuse_protocol(name: str) -> str:
@@ -144,10 +142,10 @@ class ServerMechanics(Section):
         help="Where request bodies would be kept.",
     )
     secure_scheme_headers = Setting(
-        parse=mapping,
+        parse=scheme_headers,
         default={"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"},
-        no_effect=NOT_YET,
-        help="The header fields of a trusted proxy, and their values, that mean https.",
+        help="The header fields of a trusted proxy, and the value of each that means https; "
+        "any other means http. A request whose fields contradict each other is refused.",
     )
     forwarded_allow_ips = Setting(
         "--forwarded-allow-ips",
@@ -155,8 +153,18 @@ class ServerMechanics(Section):
         default="127.0.0.1,::1",
         metavar="ADDRESSES",
         variable="FORWARDED_ALLOW_IPS",
-        no_effect=NOT_YET,
-        help="The proxies that are trusted: addresses and networks with commas between them, or '*'.",
+        help="The proxies that are trusted: addresses and networks with commas between them, or '*'. "
+        "Who connects to a unix socket always is.",
+    )
+    forwarded_for = Setting(
+        "--forwarded-for",
+        parse=forwarded_for,
+        default="off",
+        metavar="FIELD[:HOPS]",
+        help="Take REMOTE_ADDR from the field of trusted proxies that names the client: off, x-forwarded-for "
+        "or forwarded (RFC 7239), read from right to left as far as forwarded_allow_ips trusts who is named. "
+        "HOPS: believe so many proxies at the most; one where '*' trusts everybody. A number alone goes with "
+        "x-forwarded-for.",
     )
     pythonpath = Setting(
         "--pythonpath",
@@ -176,20 +184,20 @@ class ServerMechanics(Section):
     proxy_protocol = Setting(
         "--proxy-protocol",
         parse=proxy_protocol,
-        refuse=refuse_proxy_protocol,
         default="off",
         metavar="MODE",
         nargs="?",
         const="auto",
-        help="Expect the PROXY protocol from trusted proxies: off, v1, v2 or auto.",
+        help="Understand the PROXY protocol, in these versions: off, v1, v2 or auto. "
+        "A connection that begins without it is served as well.",
     )
     proxy_allow_ips = Setting(
         "--proxy-allow-from",
         parse=networks,
         default="127.0.0.1,::1",
         metavar="ADDRESSES",
-        no_effect=NOT_YET,
-        help="Who may use the PROXY protocol.",
+        help="Who may use the PROXY protocol: addresses and networks with commas between them, or '*'. "
+        "Who connects to a unix socket always may.",
     )
     protocol = Setting(
         "--protocol",
@@ -257,19 +265,19 @@ class ServerMechanics(Section):
     )
     forwarder_headers = Setting(
         "--forwarder-headers",
-        parse=listed,
+        parse=field_names,
         default="SCRIPT_NAME,PATH_INFO",
         metavar="NAMES",
-        no_effect=NOT_YET,
-        help="Header fields with an underscore that a trusted proxy may send.",
+        help="Header fields with an underscore that a trusted proxy may send, with commas between them, "
+        "or '*'.",
     )
     header_map = Setting(
         "--header-map",
         parse=choice("drop", "refuse", "dangerous"),
         default="drop",
         metavar="MODE",
-        no_effect="not built yet: they are dropped",
-        help="What to do with header fields that have an underscore in their name.",
+        help="What to do with other header fields that have an underscore in their name: drop them, refuse "
+        "the request, or (dangerous) give them to the application, where they pass for those with a hyphen.",
     )
     root_path = Setting(
         "--root-path",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastwsgi.proxies import ForwardedFor
+
 # What fits wherever a number is handed on to: to C, to the kernel.
 MOST = 2**31 - 1
 
@@ -260,6 +262,63 @@ def proxy_protocol(value: object) -> str:
         return modes[text(value).lower()]
     except KeyError:
         raise ValueError("expected off, v1, v2 or auto") from None
+
+
+def forwarded_for(value: object) -> ForwardedFor | None:
+    """Which field of a trusted proxy names the client: NAME, NAME:HOPS, or HOPS of X-Forwarded-For alone."""
+    from fastwsgi.proxies import MOST_HOPS, ForwardedFor
+
+    expected = (
+        f"expected off, x-forwarded-for or forwarded, the latter two perhaps with a number of proxies "
+        f"from 1 to {MOST_HOPS}: x-forwarded-for:2"
+    )
+    if value is None or value is False:
+        return None
+    if isinstance(value, ForwardedFor):
+        return value
+    written = str(value).strip().lower() if type(value) is int else text(value).lower()
+    if written in ("off", "", "0", "none", "false"):
+        return None
+    if written.isdecimal():
+        written = f"x-forwarded-for:{written}"
+    name, colon, hops = written.partition(":")
+    if name not in ("x-forwarded-for", "forwarded"):
+        raise ValueError(expected)
+    if not colon:
+        return ForwardedFor(name)
+    if not (hops.isascii() and hops.isdecimal() and 1 <= int(hops) <= MOST_HOPS):
+        raise ValueError(expected)
+    return ForwardedFor(name, int(hops))
+
+
+def field_names(value: object) -> tuple[str, ...]:
+    """Names of header fields, or '*' for all."""
+    from fastwsgi.proxies import LONGEST_TEXT, MOST_NAMES
+
+    found = listed(value)
+    if len(found) > MOST_NAMES:
+        raise ValueError(f"expected at most {MOST_NAMES} names")
+    for item in found:
+        if not (item.isascii() and 0 < len(item) <= LONGEST_TEXT):
+            raise ValueError(f"expected names of header fields: {item!r} is none")
+    return found
+
+
+def scheme_headers(value: object) -> dict[str, str]:
+    """Names of header fields and the value of each that means https."""
+    from fastwsgi.proxies import LONGEST_TEXT
+
+    found = mapping(value)
+    for name, meaning in found.items():
+        for item in (name, meaning):
+            if not (isinstance(item, str) and item.isascii() and len(item) <= LONGEST_TEXT):
+                raise ValueError(
+                    "expected a dict of header fields and the value of each that means https, all of it "
+                    f"text: {item!r} cannot be sent"
+                )
+        if not name:
+            raise ValueError("expected a dict of header fields and values: '' is no name of a field")
+    return found
 
 
 def http_protocols(value: object) -> tuple[str, ...]:

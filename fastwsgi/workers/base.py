@@ -17,6 +17,7 @@ from fastwsgi import __version__, broken, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
 from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
 from fastwsgi.log import wants_access
+from fastwsgi.proxies import Proxies
 from fastwsgi.reloader import Reloader
 from fastwsgi.settings.hooks import nothing
 from fastwsgi.sockets import start_listening
@@ -228,6 +229,7 @@ class Worker:
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
             sendfile=settings.sendfile,
+            proxies=Proxies.of(settings),
             worker=self,
             pre_request=self.pre_request(),
             post_request=None if settings.post_request is nothing else settings.post_request,
