@@ -76,10 +76,10 @@ class Client:
         self.buffer = b""
 
     @classmethod
-    def open(cls, address: str, receive_buffer: int | None = None) -> "Client":
+    def open(cls, address: str, receive_buffer: int | None = None, source: str | None = None) -> "Client":
         """Connect to http://HOST:PORT, https://HOST:PORT (whoever that is) or unix:PATH.
 
-        `receive_buffer` is the socket's, in bytes.
+        `receive_buffer` is the socket's, in bytes; `source` the address to come from.
         """
         if address.startswith("unix:"):
             sock = socket.socket(socket.AF_UNIX)
@@ -93,6 +93,8 @@ class Client:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
             sock.settimeout(TIMEOUT)
+            if source:
+                sock.bind((source, 0))
             sock.connect(target)
             if address.startswith("https:"):
                 sock = tls().wrap_socket(sock)

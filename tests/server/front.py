@@ -26,11 +26,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .client import Client
+from .client import Response
 from .process import Server, eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 HOST = "example.com"
+NGINX_MODULES = Path("/usr/lib/nginx/modules")
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 APACHE_ALWAYS = "mpm_event authz_core alias mime reqtimeout proxy socache_shmcb"
 """Of what Debian enables by itself, or with the modules that the page names, what matters here."""
@@ -45,16 +46,14 @@ class Place:
     https: int
     upstream: str  # as the server says it: unix:PATH or http://HOST:PORT
 
-    @property
-    def port(self) -> str:
-        return self.upstream.rpartition(":")[2]
+    def choose(self, tcp: str, unix: str = "") -> dict[str, str]:
+        """The way in which the page names the server, and how to name it here.
 
-    def choose(self, unix: str, tcp: str) -> dict[str, str]:
-        """The way that the page names the server, and how to name it here."""
+        In its blocks stands `unix`, if that is given, and in the text around it `tcp`.
+        """
         if self.upstream.startswith("unix:"):
-            path = self.upstream.removeprefix("unix:")
-            return {unix: unix.replace("/run/example/http.sock", path)}
-        return {unix: tcp.replace(":8000", f":{self.port}")}
+            return {unix: unix.replace("/run/example/http.sock", self.upstream.removeprefix("unix:"))}
+        return {unix or tcp: tcp.replace(":8000", f":{self.upstream.rpartition(':')[2]}")}
 
 
 Writer = Callable[[Place, dict[str, str]], list[str]]
@@ -64,16 +63,16 @@ def nginx(place: Place, more: dict[str, str]) -> list[str]:
     page = block(
         "/etc/nginx/conf.d/example.conf",
         {
+            **more,
             "    listen [::]:80;\n": "",
             "    listen [::]:443 ssl http2;\n": "",
             "listen 80;": f"listen 127.0.0.1:{place.http};",
             "listen 443 ": f"listen 127.0.0.1:{place.https} ",
             "/etc/letsencrypt/live/example.com": str(place.directory),
-            **place.choose("unix:/run/example/http.sock", "127.0.0.1:8000"),
-            **more,
+            **place.choose("127.0.0.1:8000", "unix:/run/example/http.sock"),
         },
     )
-    return nginx_command(place, f"http {{\n{nginx_paths(place)}access_log off;\n{page}}}\n")
+    return nginx_command(place, "", f"http {{\n{nginx_paths(place)}access_log off;\n{page}}}\n")
 
 
 def nginx_paths(place: Place) -> str:
@@ -81,10 +80,11 @@ def nginx_paths(place: Place) -> str:
     return "".join(f"{kind}_temp_path {place.directory}/{kind};\n" for kind in kinds)
 
 
-def nginx_command(place: Place, text: str) -> list[str]:
+def nginx_command(place: Place, before: str, text: str) -> list[str]:
     path = place.directory / "nginx.conf"
     path.write_text(
-        f"daemon off;\npid {place.directory}/nginx.pid;\nerror_log stderr notice;\nevents {{}}\n{text}"
+        f"{before}daemon off;\npid {place.directory}/nginx.pid;\nerror_log stderr notice;\n"
+        f"events {{}}\n{text}"
     )
     return [program("nginx"), "-e", "stderr", "-p", str(place.directory), "-c", str(path)]
 
@@ -93,28 +93,31 @@ def haproxy(place: Place, more: dict[str, str]) -> list[str]:
     page = block(
         "/etc/haproxy/haproxy.cfg",
         {
+            **more,
             "bind :80\n": f"bind 127.0.0.1:{place.http}\n",
             "bind :443 ": f"bind 127.0.0.1:{place.https} ",
             "/etc/haproxy/example.com.pem": f"{place.directory}/both.pem",
-            **place.choose("unix@/run/example/http.sock", "127.0.0.1:8000"),
-            **more,
+            **place.choose("127.0.0.1:8000", "unix@/run/example/http.sock"),
         },
     )
+    return haproxy_command(place, page)
+
+
+def haproxy_command(place: Place, page: str) -> list[str]:
     path = place.directory / "haproxy.cfg"
     path.write_text(f"global\n    log stdout format raw local0\n{page}")
     return [program("haproxy"), "-db", "-f", str(path)]
 
 
 def apache(place: Place, more: dict[str, str]) -> list[str]:
-    name = "/etc/apache2/sites-available/example.conf"
     page = block(
-        name,
+        "/etc/apache2/sites-available/example.conf",
         {
+            **more,
             "*:80>": f"127.0.0.1:{place.http}>",
             "*:443>": f"127.0.0.1:{place.https}>",
             "/etc/letsencrypt/live/example.com": str(place.directory),
-            **place.choose("unix:/run/example/http.sock|http://example/", "http://127.0.0.1:8000/"),
-            **more,
+            **place.choose("http://127.0.0.1:8000/", "unix:/run/example/http.sock|http://example/"),
         },
     )
     enabled = re.search(r"^\$? *sudo a2enmod (.+?)(?:$| &&)", PAGE.read_text(), re.MULTILINE)
@@ -131,14 +134,28 @@ def apache(place: Place, more: dict[str, str]) -> list[str]:
     return [program("apache2"), "-DFOREGROUND", "-f", str(path)]
 
 
+def nginx_stream(place: Place, more: dict[str, str]) -> list[str]:
+    table = {"listen 80;": f"listen 127.0.0.1:{place.http};", **place.choose("127.0.0.1:8000")}
+    page = block("/etc/nginx/nginx.conf, at its end", more | table)
+    return nginx_command(place, f"load_module {NGINX_MODULES}/ngx_stream_module.so;\n", page)
+
+
+def haproxy_tcp(place: Place, more: dict[str, str]) -> list[str]:
+    table = {"bind :80\n": f"bind 127.0.0.1:{place.http}\n", **place.choose("127.0.0.1:8000")}
+    return haproxy_command(place, block("/etc/haproxy/haproxy.cfg, TCP", more | table))
+
+
 KINDS: dict[str, Writer] = {"nginx": nginx, "haproxy": haproxy, "apache": apache}
+PLAIN: dict[str, Writer] = {"nginx-stream": nginx_stream, "haproxy-tcp": haproxy_tcp}
+"""These pass TCP through: http://127.0.0.1:PORT."""
 
 
 class Front(Server):
-    """A front server that serves https://127.0.0.1:PORT; whoever makes it must call stop() or kill()."""
+    """A front server; whoever makes it must call stop() or kill()."""
 
     def __init__(self, write: Writer, upstream: str, more: dict[str, str] | None = None) -> None:
-        """`write` makes the configuration and the command; `more` is exchanged in the page's text too."""
+        """`write` makes the configuration and the command; `more` is exchanged in the page's text first."""
+        self.scheme = "http" if write in PLAIN.values() else "https"
         self.directory = public_directory()
         self.reserved = [reserve() for _ in range(2)]
         http, https = (sock.getsockname()[1] for sock in self.reserved)
@@ -151,7 +168,11 @@ class Front(Server):
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.place.https}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self.place.http if self.scheme == "http" else self.place.https
 
     @property
     def log(self) -> str:
@@ -164,16 +185,13 @@ class Front(Server):
         def listens() -> bool:
             assert self.process.poll() is None, self.explain()
             try:
-                socket.create_connection(("127.0.0.1", self.place.https)).close()
+                socket.create_connection(("127.0.0.1", self.port)).close()
             except ConnectionRefusedError:
                 return False
             return True
 
         eventually(listens, self.explain)
         return self
-
-    def connect(self, address: str | None = None, receive_buffer: int | None = None) -> Client:
-        return Client.open(address or self.url, receive_buffer)
 
     def kill(self) -> None:
         super().kill()
@@ -182,13 +200,29 @@ class Front(Server):
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def block(name: str, table: dict[str, str]) -> str:
-    """A block of the page, with each key of `table` exchanged for its value."""
+@dataclass
+class Pair:
+    """A server and what stands before it."""
+
+    server: Server
+    front: Front
+
+    def ask(self, method: str, target: str, *fields: tuple[str, str], body: bytes | None = None) -> Response:
+        with self.front.connect() as client:
+            return client.ask(method, target, *fields, body=body)
+
+
+# The fixture that starts both: Fronted(*arguments, more=).
+Fronted = Callable[..., Pair]
+
+
+def block(name: str, table: dict[str, str] | None = None) -> str:
+    """A block of the page, with each key of `table` exchanged for its value, in that order."""
     fenced = re.findall(r"^```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     named = [text for text in fenced if text.startswith(f"# {name}\n")]
     assert len(named) == 1, f"{len(named)} blocks are called {name}"
     (text,) = named
-    for old, new in table.items():
+    for old, new in (table or {}).items():
         assert old in text, f"{old!r} is not in\n{text}"
         text = text.replace(old, new)
     return text

@@ -1,14 +1,12 @@
 """nginx, HAProxy and Apache in front, over TCP and over a unix socket, configured as docs/deploy.md says."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,60 +14,12 @@ import pytest
 from . import site
 from .client import Client, Response, request
 from .curl import Curl
-from .front import HOST, KINDS, Front, certificate, public_directory
+from .front import HOST, KINDS, Front, Fronted, Pair, certificate, public_directory
 from .load import Load
 from .mixed import ask_with_http_client, ask_with_wrk
 from .process import Server, Start, eventually
 
 BUFFERED = {"proxy_request_buffering off;": "proxy_request_buffering on;"}
-
-
-@dataclass
-class Pair:
-    server: Server
-    front: Front
-
-    def ask(self, method: str, target: str, *fields: tuple[str, str], body: bytes | None = None) -> Response:
-        with self.front.connect() as client:
-            return client.ask(method, target, *fields, body=body)
-
-
-Fronted = Callable[..., Pair]
-
-
-@pytest.fixture(scope="module", params=["tcp", "unix"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def fronted(servers: Start, kind: str, transport: str) -> Iterator[Fronted]:
-    """fronted(app, *flags, more=): a server and the front before it, started when first asked for."""
-    pairs: dict[tuple[str, ...], Pair] = {}
-    directories: list[Path] = []
-
-    def get(*arguments: str, more: dict[str, str] | None = None) -> Pair:
-        key = (*arguments, *(more or {}))
-        if key not in pairs:
-            bind = []
-            if transport == "unix":
-                directories.append(public_directory())
-                bind = ["--bind", f"unix:{directories[-1]}/http.sock"]
-            server = servers(*arguments, *bind)
-            pairs[key] = Pair(server, Front(KINDS[kind], server.url, more))
-        pairs[key].front.ready()
-        return pairs[key]
-
-    yield get
-    for pair in pairs.values():
-        pair.front.stop()
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 class TestDjango:
@@ -166,37 +116,17 @@ def test_connections_to_the_server_are_used_again(fronted: Fronted) -> None:
             assert sockets(pair.server) - before == {connection}
 
 
-def test_what_the_application_sees(pair: Pair, transport: str) -> None:
-    lies = {
-        "Forwarded": "for=6.6.6.6",
-        "X-Forwarded-For": "6.6.6.6",
-        "X-Forwarded-Proto": "gopher",
-        "X-Forwarded-Protocol": "ssl",
-        "X-Forwarded-Ssl": "on",
-        "X_Forwarded_For": "6.6.6.6",
-    }
-    response = pair.ask("GET", "/environ?a=%20b", ("Host", "example.com"), *lies.items())
-    environ = json.loads(response.body)
-    assert environ["QUERY_STRING"] == "a=%20b"
-    assert environ["HTTP_HOST"] == "example.com"
-    assert environ["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
-    assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
-    assert "6.6.6.6" not in environ.values()
-    assert not {"HTTP_X_FORWARDED_PROTOCOL", "HTTP_X_FORWARDED_SSL", "HTTP_FORWARDED"} & set(environ)
-    assert environ["REMOTE_ADDR"] == ("127.0.0.1" if transport == "tcp" else "")
-
-
 BODY = bytes(range(251)) * (33 * 4096)  # 33 MiB
 BODY_DIGEST = f"{len(BODY)} {hashlib.sha256(BODY).hexdigest()}".encode()
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_large_uploads(fronted: Fronted, kind: str, chunked: bool) -> None:
+def test_large_uploads(fronted: Fronted, front_kind: str, chunked: bool) -> None:
     """nginx has the choice to collect a body before it says anything of it, which is its default."""
     step = 1_000_003
     pieces = [BODY[start : start + step] for start in range(0, len(BODY), step)]
     body = {"chunks": pieces} if chunked else {"body": BODY}
-    for more in (None, BUFFERED) if kind == "nginx" else (None,):
+    for more in (None, BUFFERED) if front_kind == "nginx" else (None,):
         with fronted("fronted", more=more).front.connect() as client:
             for _ in range(2):
                 response = client.ask("POST", "/digest", **body)
@@ -284,7 +214,7 @@ class TestWorkersComeAndGo:
     """Nobody notices: with requests under way all the time, no answer is an error."""
 
     @pytest.fixture
-    def started(self, serve: Start, kind: str, transport: str) -> Iterator[Callable[..., Pair]]:
+    def started(self, serve: Start, front_kind: str, transport: str) -> Iterator[Callable[..., Pair]]:
         """started(*flags): a server of this test's own, and its front."""
         with ExitStack() as stack:
 
@@ -295,7 +225,7 @@ class TestWorkersComeAndGo:
                     stack.callback(shutil.rmtree, directory, ignore_errors=True)
                     bind = ["--bind", f"unix:{directory}/http.sock"]
                 server = serve("fronted", *bind, "--workers", "2", *flags)
-                front = Front(KINDS[kind], server.url)
+                front = Front(KINDS[front_kind], server.url)
                 stack.callback(front.stop)
                 return Pair(server, front.ready())
 
