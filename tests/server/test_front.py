@@ -116,6 +116,23 @@ def test_connections_to_the_server_are_used_again(fronted: Fronted) -> None:
             assert sockets(pair.server) - before == {connection}
 
 
+NO_REUSE = {
+    "nginx": {"    keepalive 32;\n": ""},
+    "haproxy": {"backend example\n": "backend example\n    option http-server-close\n"},
+    "apache": {"ttl=60": "disablereuse=on"},
+}
+"""What the page says of doing without keep-alive."""
+
+
+def test_connections_to_the_server_need_not_be_used_again(fronted: Fronted, front_kind: str) -> None:
+    pair = fronted("fronted", more=NO_REUSE[front_kind])
+    before = sockets(pair.server)
+    with pair.front.connect() as client:
+        for _ in range(3):
+            assert client.get("/environ").status == 200
+            eventually(lambda: sockets(pair.server) <= before, pair.front.explain)
+
+
 BODY = bytes(range(251)) * (33 * 4096)  # 33 MiB
 BODY_DIGEST = f"{len(BODY)} {hashlib.sha256(BODY).hexdigest()}".encode()
 
@@ -234,6 +251,10 @@ class TestWorkersComeAndGo:
     def test_reload(self, started: Callable[..., Pair], load: type[Load]) -> None:
         pair = started()
         old = set(pair.server.wait_for_workers(2))
+        # afterwards the front has connections that were closed meanwhile, and has to know
+        idle = [Client.open(pair.front.url) for _ in range(4)]
+        for client in idle:
+            assert client.ask("POST", "/digest", body=b"before").status == 200
 
         def replaced() -> bool:
             workers = set(pair.server.workers())
@@ -242,6 +263,9 @@ class TestWorkersComeAndGo:
         with load(pair.front.url, "/environ") as running:
             pair.server.signal(signal.SIGHUP)
             eventually(replaced, pair.server.explain)
+        for client in idle:
+            with client:
+                assert client.ask("POST", "/digest", body=b"after").status == 200
         assert running.failures == []
         assert running.answered
 
