@@ -86,14 +86,13 @@ bool fw_conn_take_proxy(struct fw_conn *conn)
     return true;
 }
 
-enum fw_error fw_conn_heed(struct fw_conn *conn)
+static enum fw_error heed_from(struct fw_conn *conn, uint32_t first)
 {
     const struct fw_forwarded_rules *rules = &conn->env->forwarded;
     const char *base = fw_conn_request(conn);
     struct fw_head *head = &conn->parser.head;
     struct fw_forwarded said;
-    enum fw_error error = fw_forwarded_read(rules, conn->trusted, base, head, &said);
-    conn->traits &= (uint8_t) ~(FW_CLIENT_HTTPS | FW_CLIENT_SCRIPT | FW_CLIENT_HIDDEN);
+    enum fw_error error = fw_forwarded_read(rules, conn->trusted, base, head, first, &said);
     conn->traits |= (uint8_t)((said.https ? FW_CLIENT_HTTPS : 0) | (said.script ? FW_CLIENT_SCRIPT : 0) |
                               (said.hidden ? FW_CLIENT_HIDDEN : 0));
     conn->script = said.script - 1;
@@ -106,4 +105,13 @@ enum fw_error fw_conn_heed(struct fw_conn *conn)
         conn->renamed = named;
     }
     return error;
+}
+
+enum fw_error fw_conn_heed(struct fw_conn *conn)
+{
+    uint32_t first = fw_forwarded_first(&conn->env->forwarded, &conn->parser.head);
+    conn->traits &= (uint8_t) ~(FW_CLIENT_HTTPS | FW_CLIENT_SCRIPT | FW_CLIENT_HIDDEN);
+    if (first == conn->parser.head.count && !conn->followed)
+        return FW_OK;
+    return heed_from(conn, first);
 }

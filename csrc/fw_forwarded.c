@@ -38,6 +38,7 @@ static int find_row(const struct fw_forwarded_table *table, const char *name, si
 void fw_forwarded_init(struct fw_forwarded_rules *rules)
 {
     struct row row;
+    rules->wanted[FW_N_OTHER] = true; /* any name may have a '_' */
     for (size_t at = 0; next_row(&rules->schemes, &at, &row);) {
         rules->wanted[fw_name_find(row.name, row.name_len)] = true;
         rules->lengths |= (uint64_t)1 << row.name_len % 64;
@@ -90,13 +91,13 @@ static bool hide_twins(const struct fw_forwarded_rules *rules, uint64_t seen, co
 }
 
 enum fw_error fw_forwarded_read(const struct fw_forwarded_rules *rules, bool trusted, const char *base,
-                                struct fw_head *head, struct fw_forwarded *said)
+                                struct fw_head *head, uint32_t first, struct fw_forwarded *said)
 {
     uint64_t seen = 0;
     bool scheme_said = false;
     struct row row;
     *said = (struct fw_forwarded){.script = 0};
-    for (uint32_t i = 0; i < head->count; i++) {
+    for (uint32_t i = first; i < head->count; i++) {
         struct fw_field *field = &head->fields[i];
         const char *name = base + field->name.off;
         if (trusted && rules->wanted[field->id] && rules->lengths >> field->name.len % 64 & 1 &&

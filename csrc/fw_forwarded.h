@@ -40,7 +40,7 @@ struct fw_forwarded_rules {
     uint8_t hops;                      /* believe so many proxies at the most; 0: by `proxies` alone */
     /* made of them by fw_forwarded_init */
     bool active;                /* a trusted proxy has something to say */
-    bool wanted[FW_NAME_COUNT]; /* ids that may be in `schemes` */
+    bool wanted[FW_NAME_COUNT]; /* ids of fields to look at */
     uint64_t lengths;           /* of the names in `schemes`, bit length % 64 */
 };
 
@@ -52,12 +52,26 @@ struct fw_forwarded {
     uint32_t script; /* 1 + the index of the field SCRIPT_NAME, 0: there is none that counts */
 };
 
-/* Judge the fields of a request from a peer that is trusted, or is not. Takes the mark FW_FIELD_UNDERSCORE
- * off those that the application is to have. Where the proxy sends X_NAME, and X-Name has come as well, the
- * latter is not the proxy's: it is marked FW_FIELD_HIDDEN, or refused if names with '_' are.
- * FW_OK, FW_E_SCHEME_MIXED or FW_E_FIELD_UNDERSCORE.                                                */
+/* Index of the first field that may be of interest, or head->count: most requests have none, and are not to
+ * pay for it. */
+static inline uint32_t fw_forwarded_first(const struct fw_forwarded_rules *rules, const struct fw_head *head)
+{
+    uint32_t i = 0;
+    for (; i < head->count; i++) {
+        const struct fw_field *field = &head->fields[i];
+        if (rules->wanted[field->id] && (field->id != FW_N_OTHER || field->flags & FW_FIELD_UNDERSCORE ||
+                                         rules->lengths >> field->name.len % 64 & 1))
+            break;
+    }
+    return i;
+}
+
+/* Judge the fields, from the `first` on, of a request from a peer that is trusted, or is not. Takes the mark
+ * FW_FIELD_UNDERSCORE off those that the application is to have. Where the proxy sends X_NAME, and X-Name has
+ * come as well, the latter is not the proxy's: it is marked FW_FIELD_HIDDEN, or refused if names with '_'
+ * are. FW_OK, FW_E_SCHEME_MIXED or FW_E_FIELD_UNDERSCORE.                                                */
 enum fw_error fw_forwarded_read(const struct fw_forwarded_rules *rules, bool trusted, const char *base,
-                                struct fw_head *head, struct fw_forwarded *said);
+                                struct fw_head *head, uint32_t first, struct fw_forwarded *said);
 
 struct fw_client {
     struct fw_addr addr;

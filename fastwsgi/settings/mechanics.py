@@ -21,7 +21,6 @@ from fastwsgi.settings.values import (
     user,
 )
 
-NOT_YET = "not built yet"
 STRICT = "not built yet: such requests are refused"
 
 
