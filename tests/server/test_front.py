@@ -19,6 +19,7 @@ from .load import Load
 from .mixed import ask_with_http_client, ask_with_wrk
 from .process import Server, Start, eventually
 
+HTTP_1_0 = {"        proxy_http_version 1.1;\n": "", '        proxy_set_header Connection "";\n': ""}
 BUFFERED = {"proxy_request_buffering off;": "proxy_request_buffering on;"}
 
 
@@ -84,6 +85,12 @@ class TestRequests:
 
     def test_wrk(self, pair: Pair) -> None:
         ask_with_wrk(pair.front.url, requests=1000, threads=4)
+
+    @pytest.mark.parametrize("front_kind", ["nginx"], indirect=True, scope="module")
+    def test_http_1_0(self, fronted: Fronted) -> None:
+        """What nginx speaks to servers where nobody says otherwise, and many configurations do not."""
+        pair = fronted("tokens", "--workers", "2", more=HTTP_1_0)
+        assert ask_with_http_client(pair.front.url, requests=600, threads=6) == []
 
 
 @pytest.fixture
