@@ -140,7 +140,7 @@ def test_connections_to_the_server_need_not_be_used_again(fronted: Fronted, fron
             eventually(lambda: sockets(pair.server) <= before, pair.front.explain)
 
 
-BODY = bytes(range(251)) * (33 * 4096)  # 33 MiB
+BODY = bytes(range(251)) * (12 * 4096)  # 12 MiB
 BODY_DIGEST = f"{len(BODY)} {hashlib.sha256(BODY).hexdigest()}".encode()
 
 
