@@ -219,7 +219,7 @@ Fronted = Callable[..., Pair]
 def block(name: str, table: dict[str, str] | None = None) -> str:
     """A block of the page, with each key of `table` exchanged for its value, in that order."""
     fenced = re.findall(r"^```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    named = [text for text in fenced if text.startswith(f"# {name}\n")]
+    named: list[str] = [text for text in fenced if text.startswith(f"# {name}\n")]
     assert len(named) == 1, f"{len(named)} blocks are called {name}"
     (text,) = named
     for old, new in (table or {}).items():
