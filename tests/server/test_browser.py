@@ -59,7 +59,7 @@ def test_a_visit(browser: Browser, url: str, tmp_path: Path) -> None:
     browser.click("main button")
     browser.wait_for_text("From a browser by admin")
     length = "return fetch(arguments[0]).then(answer => answer.arrayBuffer()).then(body => body.byteLength)"
-    link = browser.run("return document.querySelector('main li a').getAttribute('href')")
+    link = browser.run("return [...document.querySelectorAll('main li a')].pop().href")
     assert browser.run(length, link) == path.stat().st_size
     report = browser.run("return fetch('/report.csv').then(answer => answer.text())")
     assert "From a browser,admin," in report

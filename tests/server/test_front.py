@@ -38,18 +38,19 @@ class TestDjango:
         # Django looks where a form sent over TLS comes from
         return Curl(url, tmp_path, *trust, "--referer", url)
 
-    def test_a_visit(self, pair: Pair, curl: Curl, tmp_path: Path) -> None:
+    def test_a_visit(self, pair: Pair, curl: Curl, tmp_path: Path, front_kind: str, transport: str) -> None:
         assert "Site administration" in site.log_in(curl)
         path = tmp_path / "large.bin"
         path.write_bytes(content := bytes(range(256)) * 8192)
-        page = site.upload(curl, "A large file", path)
-        document = re.search(r'<a href="(/documents/\d+/)">A large file</a> by admin', page)
+        title = f"Through {front_kind} over {transport}"  # the site is shared with other tests
+        page = site.upload(curl, title, path)
+        document = re.search(rf'<a href="(/documents/\d+/)">{title}</a> by admin', page)
         assert document, page
         assert curl.bytes(document[1]) == content
-        assert '"A large file"' in curl("/api/documents/")
+        assert f'"{title}"' in curl("/api/documents/")
         rows = curl("/report.csv").splitlines()
         assert rows[0] == "id,title,owner,uploaded"
-        assert any("A large file,admin," in row for row in rows)
+        assert any(f"{title},admin," in row for row in rows)
         style = re.search(r'<link rel="stylesheet" href="(/static/documents/style\.\w+\.css)">', curl("/"))
         assert style
         assert curl(style[1]) == (site.SITE / "documents/static/documents/style.css").read_text()
