@@ -49,6 +49,14 @@ def small_names(lines: Iterable[str]) -> list[str]:
     return out
 
 
+def with_whole_trailers(lines: list[str]) -> list[str]:
+    """What RequestParser gives: names in small letters, and trailers only with the end of their message."""
+    lines = small_names(lines)
+    while len(lines) > 1 and lines[-1] != "end" and lines[-2].startswith("trailer "):
+        del lines[-2]
+    return lines
+
+
 def request_parser(pieces: Iterable[bytes], limits: Limits) -> list[str]:
     """All events. An upgrade is always declined; what stands behind the last request of a connection is shown
     to another parser, because the cases mean each request by itself."""
