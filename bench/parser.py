@@ -46,12 +46,13 @@ class Collect:
 
 
 def events(requests: list[bytes], new: bool) -> Answer:
+    kind = fastwsgi.http.Request
     parser = fastwsgi.http.RequestParser()
     for data in requests:
         if new:
             parser = fastwsgi.http.RequestParser()
         for event in parser.feed(data):
-            if type(event) is fastwsgi.http.Request:
+            if type(event) is kind:
                 request = event
     return request.target, list(request.headers)
 
