@@ -1,6 +1,8 @@
 """The corpus and the oracle: tests/cases given to everything that reads requests here, in every cut."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from corpus import Case, all_cases, escaped, unescaped
@@ -10,6 +12,7 @@ from readers import CALLBACKS_SAY, callback_parser, request_parser, with_whole_t
 from fastwsgi.http import Limits
 
 CASES = all_cases()
+DOCUMENT = Path(__file__).parent.parent / "docs" / "http.md"
 NEXT = b"GET /n HTTP/1.1\r\nHost: n\r\n\r\n"
 NEXT_EVENTS = ["request GET /n 1.1", "field host: n", "end"]
 LONG = 2000
@@ -31,6 +34,13 @@ def by_name(case: Case) -> str:
 
 def test_the_corpus_is_read() -> None:
     assert len(CASES) > 400
+
+
+def test_every_refusal_of_the_rules_has_a_case() -> None:
+    rules = DOCUMENT.read_text().split("## Where others differ")[0]
+    refusals = {name for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", rules) if not name.startswith("FW_")}
+    assert len(refusals) > 30
+    assert refusals <= {case.events[-1].split()[-1] for case in CASES if case.events}
 
 
 def test_bytes_are_written_so_that_they_can_be_read() -> None:
