@@ -197,7 +197,7 @@ def test_more_bytes_at_once_than_the_core_has_offsets_for() -> None:
     parser = RequestParser()
     list(parser.feed(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size))
     # its pages are never touched
-    with mmap.mmap(-1, size) as zeros:
+    with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ) as zeros:
         events = list(parser.feed(memoryview(zeros)))
         assert isinstance(events[-1], EndOfMessage)
         assert sum(len(event) for event in events if isinstance(event, Data)) == size
