@@ -109,9 +109,10 @@ cdef class HttpRequestParser(Stream):
         except BaseException as error:
             # whatever it was, the bytes behind it are lost, and the parser with them
             if self.failure is None:
-                self.failure = HttpParserCallbackError(f"`{self.calling}` callback error")
+                name = self.calling
                 self.calling = None
-                if isinstance(error, Exception):
+                self.failure = HttpParserCallbackError(f"`{name}` callback error" if name else "out of memory")
+                if name is not None and isinstance(error, Exception):
                     raise self.failure from error
             raise
         if leaves:
