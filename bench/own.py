@@ -1,4 +1,4 @@
-"""What fastwsgi's own features cost: the access log, starting, eight workers' memory, being idle.
+"""What fastwsgi's own features cost: the access log, starting, memory, being idle, many connections.
 
 No peers here: each figure is of fastwsgi with and without something, rates in interleaved rounds.
 """
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import machine, procfs
+from bench import crowd, machine, procfs
 from bench.candidates import CANDIDATES
 from bench.cases import CASES
 from bench.environments import ROOT
@@ -71,7 +71,11 @@ def measure(installed: Installed, settings: Settings, say: Callable[[str], None]
     say("memory")
     figures.append(memory(installed))
     say("idle")
-    return [*figures, *idle(installed)]
+    figures += idle(installed)
+    say("idle connections")
+    figures.append(idle_connections(installed, settings))
+    say("slow clients")
+    return [*figures, *slow_clients(installed, settings)]
 
 
 def access_log(installed: Installed, settings: Settings, name: str, most: float) -> Figure:
@@ -163,6 +167,40 @@ def idle(installed: Installed) -> list[Figure]:
             str(sum(counts.values())),
             "none",
             sum(counts.values()) == 0,
+        ),
+    ]
+
+
+def idle_connections(installed: Installed, settings: Settings) -> Figure:
+    each = crowd.idle_bytes(installed, settings)
+    return Figure(
+        f"memory of {crowd.IDLE:,} idle keep-alive connections on one worker, PSS",
+        "",
+        f"{each:.0f} bytes each",
+        "under 2 KiB",
+        each < 2048,
+    )
+
+
+def slow_clients(installed: Installed, settings: Settings) -> list[Figure]:
+    """What a normal load notices of clients that send a byte a second."""
+    without, beside = crowd.beside_slow_clients(installed, settings)
+    what = f"beside {crowd.SLOW:,} clients that send a byte a second, hello"
+    slower, later = 1 - beside.rate / without.rate, beside.p99_ms / without.p99_ms - 1
+    return [
+        Figure(
+            f"rate {what}",
+            f"{without.rate:,.0f} req/s",
+            f"{beside.rate:,.0f} req/s: {slower:+.1%} of the rate",
+            "within 10%",
+            slower <= 0.10,
+        ),
+        Figure(
+            f"p99 {what}",
+            f"{without.p99_ms:.2f} ms",
+            f"{beside.p99_ms:.2f} ms: {later:+.1%}",
+            "within 10%",
+            later <= 0.10,
         ),
     ]
 

@@ -1,4 +1,5 @@
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <string.h>
@@ -86,6 +87,7 @@ void fw_conn_refuse(struct fw_conn *conn, enum fw_error error)
         fw_conn_note_line(conn, (unsigned)fw_error_status(error), sent, now_ns);
     }
     conn->resp.keep_alive = false;
+    conn->credit_ns = env->write_rate.grace_ns;
     conn->error = FW_OK;   /* what waits is still to be sent */
     conn->readable = true; /* more of the refused request may come: SENDING ends in LINGER */
     conn->state = FW_CONN_SENDING;
@@ -136,6 +138,7 @@ static void consume(struct fw_conn *conn)
         case FW_PARSER_GOT_HEAD:
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
+            conn->credit_ns = env->body_rate.grace_ns;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -181,11 +184,11 @@ static enum fill fill(struct fw_conn *conn)
     size_t room = in->cap - in->len;
     ssize_t n;
     do
-        n = recv(conn->fd, in->data + in->len, room, 0);
+        n = fw_sys_recv(conn->fd, in->data + in->len, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         in->len += (size_t)n;
-        conn->progress = true;
+        conn->progress += (size_t)n;
         /* Edge-triggered: a short read has emptied the socket, but for an end that was announced. */
         if ((size_t)n < room)
             conn->readable = conn->at_end;
@@ -310,19 +313,31 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
     }
 }
 
-static void expire_write(struct fw_conn *conn)
+static void give_up_sending(struct fw_conn *conn, enum fw_error error)
 {
-    conn->error = FW_E_WRITE_TIMEOUT;
+    conn->error = (uint8_t)error;
     fw_conn_note_refusal(conn);
     conn->reset = true; /* what the client has is not the whole */
     if (conn->state != FW_CONN_APP)
         conn->state = FW_CONN_CLOSED;
 }
 
+void fw_conn_too_slow(struct fw_conn *conn)
+{
+    if (conn->state == FW_CONN_BODY && !conn->blocked)
+        fw_conn_refuse(conn, FW_E_BODY_RATE);
+    else
+        give_up_sending(conn, FW_E_WRITE_RATE);
+}
+
 void fw_conn_expire(struct fw_conn *conn)
 {
+    const struct fw_timeouts *timeouts = &conn->env->timeouts;
+    /* Where only the rate is limited, nothing has moved for the whole grace. */
+    enum fw_error unread = timeouts->body_ms > 0 ? FW_E_BODY_TIMEOUT : FW_E_BODY_RATE;
+    enum fw_error unsent = timeouts->write_ms > 0 ? FW_E_WRITE_TIMEOUT : FW_E_WRITE_RATE;
     if (conn->blocked) {
-        expire_write(conn);
+        give_up_sending(conn, unsent);
         return;
     }
     switch ((enum fw_conn_state)conn->state) {
@@ -334,10 +349,10 @@ void fw_conn_expire(struct fw_conn *conn)
         fw_conn_refuse(conn, FW_E_HEAD_TIMEOUT);
         return;
     case FW_CONN_BODY:
-        fw_conn_refuse(conn, FW_E_BODY_TIMEOUT);
+        fw_conn_refuse(conn, unread);
         return;
     case FW_CONN_SENDING:
-        expire_write(conn);
+        give_up_sending(conn, unsent);
         return;
     case FW_CONN_READY:
     case FW_CONN_APP:
@@ -355,6 +370,8 @@ void fw_conn_serve(struct fw_conn *conn)
     const struct fw_conn_env *env = conn->env;
     conn->state = FW_CONN_APP;
     conn->used = true;
+    conn->progress = 0;
+    conn->credit_ns = env->write_rate.grace_ns;
     conn->owes_line = env->access != NULL;
     bool keep = parser->framing.keep_alive && env->timeouts.keepalive_ms > 0 && !env->closing;
     fw_resp_reset(&conn->resp, parser->head.minor, parser->head.method_id == FW_M_HEAD, keep);

@@ -21,6 +21,8 @@
  *   SENDING   room in the socket write, from the last byte that went
  *   LINGER    the client's close linger, from the last byte that came, and an overall bound
  *
+ * Who moves some bytes in time, but too few, is found by the minimum rates of body and answer (fw_rate.h).
+ *
  * Output that the socket does not take stays in `out`; while any waits, the connection is in SENDING and
  * nothing more is read from it: who does not take answers does not get more of them.           */
 #ifndef FW_CONN_H
@@ -28,6 +30,7 @@
 
 #include "fw_access.h"
 #include "fw_parser.h"
+#include "fw_rate.h"
 #include "fw_resp.h"
 #include <stdatomic.h>
 
@@ -42,12 +45,15 @@ enum fw_conn_state {
     FW_CONN_CLOSED,
 };
 
+/* 0: no such limit, where nothing else is said. */
 struct fw_timeouts {
     uint32_t head_ms;
     uint32_t body_ms;
     uint32_t keepalive_ms; /* 0: no connection is used twice */
     uint32_t write_ms;
-    uint32_t linger_ms;
+    uint32_t linger_ms;  /* 0: closed at once */
+    uint32_t body_rate;  /* bytes a second, at least; the grace is body_ms */
+    uint32_t write_rate; /* ... and write_ms */
 };
 
 /* Text of an address: 45 characters of IPv6, or "" for a unix socket. Whole words: the board takes it so. */
@@ -76,6 +82,7 @@ struct fw_refusals {
 struct fw_conn_env {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
+    struct fw_rate body_rate, write_rate;
     struct fw_clock clock;
     struct fw_pool blocks; /* of FW_BUF_BLOCK */
     struct fw_pool fields; /* of limits.fields struct fw_field */
@@ -114,10 +121,11 @@ struct fw_conn {
     bool at_end;           /* the peer has said that it sends no more */
     bool blocked;          /* the socket took less than all */
     bool used;             /* at least one request was answered */
-    bool progress;         /* bytes moved since the loop last looked */
     bool reset;            /* close with a reset: the client must not take what it has for the whole */
     struct fw_buf in;      /* from in.data + in.off: this request's head, its body in memory, raw bytes */
     struct fw_buf out;     /* what the socket has not taken */
+    uint64_t progress;     /* bytes that have moved since the loop last looked */
+    int64_t credit_ns;     /* of the rate that its body or answer must keep */
     uint64_t out_since_ns; /* since when answers wait for a pipelined request's answer; 0: none does */
     uint64_t linger_end_ms;
     /* request */
@@ -154,6 +162,9 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn);
 
 /* Time is over for what it waits for: refuse or end it. Then fw_conn_step() says what is next. */
 void fw_conn_expire(struct fw_conn *conn);
+
+/* The same, because what it waits for comes, or goes, more slowly than the minimum rate. */
+void fw_conn_too_slow(struct fw_conn *conn);
 
 /* It will not be stepped again: a request whose answer is not all sent has its access line now. */
 void fw_conn_note_unsent(struct fw_conn *conn);

@@ -54,7 +54,8 @@ void fw_conn_note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns
 {
     unsigned status = conn->resp.status != 0 ? conn->resp.status : 500;
     uint64_t sent = body_sent(conn);
-    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT) {
+    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT ||
+        error == FW_E_WRITE_RATE) {
         status = FW_ACCESS_GONE;
     } else if (error != FW_OK && fw_error_status(error) != 0) {
         status = (unsigned)fw_error_status(error);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static enum fw_error send_with(struct fw_conn *conn, const struct iovec *parts, 
         if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
             return fw_conn_lost(conn, errno);
         sent = n > 0 ? (size_t)n : 0;
-        conn->progress |= sent > 0;
+        conn->progress += sent;
         conn->blocked = sent < total;
         conn->out_since_ns = 0;
     }
@@ -74,14 +75,14 @@ static enum fw_error push(struct fw_conn *conn, int flags)
         return (enum fw_error)conn->error;
     ssize_t n;
     do
-        n = send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
+        n = fw_sys_send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return fw_conn_lost(conn, errno);
         n = 0;
     }
-    conn->progress |= n > 0;
+    conn->progress += (size_t)n;
     conn->blocked = (size_t)n < len;
     conn->out_since_ns = 0;
     fw_buf_take(&conn->out, (size_t)n);
@@ -114,7 +115,7 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
             conn->reset = true;
             return fw_conn_lost(conn, EPIPE);
         }
-        conn->progress = true;
+        conn->progress += (size_t)n;
         conn->file_left -= (uint64_t)n;
     }
     return FW_OK;

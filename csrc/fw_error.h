@@ -50,7 +50,9 @@
     /* time: the client was too slow */                                                          \
     X(HEAD_TIMEOUT,        408, "request head did not arrive in time")                           \
     X(BODY_TIMEOUT,        408, "request body did not arrive in time")                           \
+    X(BODY_RATE,           408, "request body came more slowly than the minimum rate")           \
     X(WRITE_TIMEOUT,         0, "client did not take the response in time")                      \
+    X(WRITE_RATE,            0, "client took the response more slowly than the minimum rate")    \
     X(IDLE_TIMEOUT,          0, "keep-alive time is over")                                       \
     /* the peer went away, or the machine gave out */                                            \
     X(PEER_CLOSED,           0, "client closed the connection in mid-request")                   \

@@ -20,6 +20,7 @@ class Log(Protocol):
     def exception(self, msg: str, *args: object) -> None: ...
     def error(self, msg: str, *args: object) -> None: ...
     def warning(self, msg: str, *args: object) -> None: ...
+    def info(self, msg: str, *args: object) -> None: ...
     def debug(self, msg: str, *args: object) -> None: ...
     def access(
         self, resp: Response, req: Request, environ: dict[str, object], request_time: timedelta
@@ -30,18 +31,19 @@ class Log(Protocol):
 class Loop:
     """Serves a WSGI application on listening sockets, in one thread.
 
-    The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, and 0 means
-    "no limit" for max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
-    is used twice. `leave_idle`: how long connections that wait for a request may go on doing so when the loop
-    is told to stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the
-    loop stops gracefully. With access_log each request is logged: by the core, which writes lines of
-    `access_format` to the descriptor `access_fd`, where both are given and it knows what the format names;
-    else by log.access(). `script_name` is the path that the application is mounted below. Without
-    `sendfile` files of wsgi.file_wrapper are read and written. After max_requests
-    `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With `own_listeners`
-    nobody else accepts from the TCP listeners: when the loop stops gracefully, they are closed to new
-    connections. The hooks are called with `worker`, in the thread that serves: pre_request before the
-    application is called, post_request when the response is made, whatever it is.
+    The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, rates in bytes
+    a second, and 0 means "no limit" for head_timeout, body_timeout, write_timeout, min_body_rate,
+    min_write_rate, max_requests, limit_request_line and limit_request_field_size. keepalive=0: no connection
+    is used twice. linger=0: a connection is closed right behind its last answer. `leave_idle`: how long
+    connections that wait for a request may go on doing so when the loop is told to stop. `board` and `slot`:
+    where this worker shows what it does. When `watch_fd` hangs up, the loop stops gracefully. With access_log
+    each request is logged: by the core, which writes lines of `access_format` to the descriptor `access_fd`,
+    where both are given and it knows what the format names; else by log.access(). `script_name` is the path
+    that the application is mounted below. Without `sendfile` files of wsgi.file_wrapper are read and written.
+    After max_requests `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
+    With `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
+    closed to new connections. The hooks are called with `worker`, in the thread that serves: pre_request
+    before the application is called, post_request when the response is made, whatever it is.
 
     While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
     the handler that was there is called: csrc/fw_abort.h.
@@ -65,6 +67,8 @@ class Loop:
         body_timeout: float = 60,
         write_timeout: float = 60,
         linger: float = 2,
+        min_body_rate: int = 240,
+        min_write_rate: int = 240,
         graceful_timeout: float = 30,
         leave_idle: float = 2,
         max_requests: int = 0,

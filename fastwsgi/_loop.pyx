@@ -27,8 +27,8 @@ BODY_MEMORY = 256 * 1024
 # More unsent output of one connection than this, and the application waits for its client.
 QUEUE_MARK = 1024 * 1024
 
-# Seconds between two messages about access lines that cannot be written.
-LOST_PAUSE = 60
+# Seconds between two messages about one thing that goes on: lines that are lost, connections that have to wait.
+PAUSE = 60
 
 
 cdef uint32_t milliseconds(str name, seconds) except? 0xFFFFFFFF:
@@ -50,6 +50,8 @@ cdef class Loop:
     cdef bint writes_lines
     cdef uint64_t lost_lines
     cdef object lost_at
+    cdef object refused_at
+    cdef object crowded_at
     cdef uint64_t retire_after
     cdef object retire
     cdef object log
@@ -59,6 +61,7 @@ cdef class Loop:
     def __init__(
         self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
         bint multithread=False, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
+        uint32_t min_body_rate=240, uint32_t min_write_rate=240,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
         bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
@@ -86,6 +89,8 @@ cdef class Loop:
         config.timeouts.keepalive_ms = milliseconds("keepalive", keepalive)
         config.timeouts.write_ms = milliseconds("write_timeout", write_timeout)
         config.timeouts.linger_ms = milliseconds("linger", linger)
+        config.timeouts.body_rate = min_body_rate
+        config.timeouts.write_rate = min_write_rate
         config.body_memory = BODY_MEMORY
         config.queue_mark = QUEUE_MARK
         config.connections = worker_connections
@@ -204,8 +209,9 @@ cdef class Loop:
             if loop.env.refusals.count > 0:
                 self.log_refusals()
             if loop.accept_errno != 0:
-                self.log.error("Cannot accept connections: %s", os.strerror(loop.accept_errno))
-                loop.accept_errno = 0
+                self.log_rest()
+            if loop.crowded:
+                self.log_crowd()
             if self.writes_lines and self.access.sink.lost != self.lost_lines:
                 self.log_lost_lines()
             PyErr_CheckSignals()
@@ -226,13 +232,30 @@ cdef class Loop:
     def log_lost_lines(self):
         """Say now and then how many access lines could not be written."""
         now = time.monotonic()
-        if self.lost_at is not None and now - self.lost_at < LOST_PAUSE:
+        if self.lost_at is not None and now - self.lost_at < PAUSE:
             return
         why = os.strerror(self.access.sink.problem) if self.access.sink.problem else "nobody reads them"
         lost = self.access.sink.lost - self.lost_lines
         self.lost_lines = self.access.sink.lost
         self.lost_at = now
         self.log.error("%d lines of the access log could not be written: %s", lost, why)
+
+    def log_rest(self):
+        """Say now and then why nobody is accepted for a moment: descriptors, say, may run out for hours."""
+        now = time.monotonic()
+        if self.refused_at is None or now - self.refused_at >= PAUSE:
+            self.refused_at = now
+            self.log.error("Cannot accept connections: %s", os.strerror(self.loop.accept_errno))
+        self.loop.accept_errno = 0
+
+    def log_crowd(self):
+        now = time.monotonic()
+        if self.crowded_at is None or now - self.crowded_at >= PAUSE:
+            self.crowded_at = now
+            self.log.warning(
+                "All %d places of worker_connections are taken: who comes waits, or takes that of an idle connection",
+                self.loop.config.connections,
+            )
 
     def close_listeners(self):
         """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""
@@ -252,12 +275,14 @@ cdef class Loop:
                 fw_slot_count(&self.slot.refused)
             address = refusal.addr[: refusal.addr_len].decode("ascii")
             reason = fw_error_text(error).decode("ascii")
-            if fw_error_status(error) == 0:
-                # the client went away or was too slow: that is no news
+            if error in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
+                self.log.info("Closed the connection from ip=%s: %s", address, reason)
+            elif fw_error_status(error) == 0:
+                # the client went away: that is no news
                 self.log.debug("Closed the connection from ip=%s: %s", address, reason)
             else:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
-            if self.gateway.access_log and error != FW_E_WRITE_TIMEOUT:
+            if self.gateway.access_log and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
                 status = str(fw_error_status(error) or CLIENT_GONE)
                 line = refusal.line[: refusal.line_len].decode("latin-1")
                 self.gateway.refused(status, environ_of_line(line, address))

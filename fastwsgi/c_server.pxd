@@ -24,6 +24,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_PEER_CLOSED
         FW_E_PEER_RESET
         FW_E_WRITE_TIMEOUT
+        FW_E_WRITE_RATE
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -42,6 +43,9 @@ cdef extern from "fw_name.h" nogil:
         FW_N_COOKIE
         FW_N_AUTHORIZATION
         FW_N_PROXY_AUTHORIZATION
+        FW_N_SET_COOKIE
+        FW_N_LOCATION
+        FW_N_WWW_AUTHENTICATE
         FW_NAME_COUNT
 
     enum fw_method:
@@ -110,7 +114,8 @@ cdef extern from "fw_clock.h" nogil:
 
 cdef extern from "fw_buf.h" nogil:
     struct fw_buf:
-        pass
+        char *data
+        size_t len
 
     struct fw_pool:
         pass
@@ -133,6 +138,7 @@ cdef extern from "fw_resp.h" nogil:
         bint keep_alive
         bint dropped
         uint16_t status
+        size_t head_len
         uint64_t length
         uint64_t sent
         uint64_t offered
@@ -141,6 +147,10 @@ cdef extern from "fw_resp.h" nogil:
     int fw_resp_name(const char *name, size_t len)
     fw_error fw_resp_named_field(fw_resp *resp, fw_buf *out, fw_pool *pool, fw_name id, const char *name,
                                  size_t name_len, const char *value, size_t value_len)
+    bint fw_resp_repeats(fw_name id)
+    fw_error fw_resp_status_again(fw_resp *resp, fw_buf *out, fw_pool *pool, const char *line, size_t len,
+                                  uint16_t status)
+    fw_error fw_resp_field_again(fw_resp *resp, fw_buf *out, fw_pool *pool, const char *line, size_t len)
     void fw_resp_discard(fw_resp *resp, fw_buf *out)
     fw_error fw_resp_finish(fw_resp *resp, fw_buf *out, fw_pool *pool)
     bint fw_resp_is_short(const fw_resp *resp)
@@ -176,6 +186,8 @@ cdef extern from "fw_conn.h" nogil:
         uint32_t keepalive_ms
         uint32_t write_ms
         uint32_t linger_ms
+        uint32_t body_rate
+        uint32_t write_rate
 
     struct fw_refusal:
         uint8_t error
@@ -252,6 +264,8 @@ cdef extern from "fw_loop.h" nogil:
         int stop
         int accept_errno
         bint leaving
+        bint crowded
+        fw_loop_config config
         bint quick
         uint64_t requests
 

@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     from fastwsgi.settings.hooks import Hook
     from fastwsgi.stuck import Stacks
 
-# Seconds; gunicorn has no settings for these.
-HEAD_TIMEOUT = 30.0
-BODY_TIMEOUT = 60.0
-WRITE_TIMEOUT = 60.0
-LINGER = 2.0
+# Seconds
 LEAVE_IDLE = 2.0
 LEAVE_IDLE_RELOADING = 0.1
 """The next request of an idle connection is better met by the new code."""
@@ -206,10 +202,12 @@ class Worker:
             multiprocess=settings.workers > 1,
             multithread=self.multithread,
             keepalive=min(settings.keepalive, LONGEST),
-            head_timeout=HEAD_TIMEOUT,
-            body_timeout=BODY_TIMEOUT,
-            write_timeout=WRITE_TIMEOUT,
-            linger=LINGER,
+            head_timeout=min(settings.head_timeout, LONGEST),
+            body_timeout=min(settings.body_timeout, LONGEST),
+            min_body_rate=settings.min_body_rate,
+            write_timeout=min(settings.write_timeout, LONGEST),
+            min_write_rate=settings.min_write_rate,
+            linger=min(settings.linger, LONGEST),
             graceful_timeout=min(settings.graceful_timeout, LONGEST),
             leave_idle=LEAVE_IDLE_RELOADING if settings.reload else LEAVE_IDLE,
             max_requests=self.max_requests,
