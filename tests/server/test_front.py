@@ -226,11 +226,11 @@ class TestAborts:
 
 
 class Posts(Load):
-    """Requests that a front does not repeat when the server closes their connection."""
+    """Requests that a front does not repeat when the server closes their connection, and long ones."""
 
     def one(self, client: Client) -> Response:
-        response = client.ask("POST", "/digest", body=b"x" * 20_000)
-        assert response.body.startswith(b"20000 "), response
+        response = client.ask("POST", "/digest", body=b"x" * 1_000_000)
+        assert response.body.startswith(b"1000000 "), response
         return response
 
 
@@ -268,7 +268,7 @@ class TestWorkersComeAndGo:
             workers = set(pair.server.workers())
             return len(workers) == 2 and not workers & old
 
-        with load(pair.front.url, "/environ") as running:
+        with load(pair.front.url, "/large?count=16", clients=8) as running:
             pair.server.signal(signal.SIGHUP)
             eventually(replaced, pair.server.explain)
         for client in idle:
@@ -280,7 +280,7 @@ class TestWorkersComeAndGo:
     def test_recycling(self, started: Callable[..., Pair], load: type[Load]) -> None:
         pair = started("--max-requests", "100")
         first = set(pair.server.wait_for_workers(2))
-        with load(pair.front.url, "/environ") as running:
+        with load(pair.front.url, "/large?count=16", clients=8) as running:
             eventually(lambda: not first & set(pair.server.workers()), pair.server.explain)
         assert running.failures == []
         assert running.answered
