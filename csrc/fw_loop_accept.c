@@ -10,10 +10,10 @@
 /* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
  */
 #define REST_MS 200
-/* All places are taken and somebody comes: for so long a sibling with room may take him. Then one who has
- * been idle for at least so long makes room. */
+/* All places are taken and somebody comes: for so long a sibling with room may take him. */
 #define SIBLINGS_MS 50
-#define IDLE_MS     1000
+/* Then a connection goes that has been idle for at least so long. */
+#define IDLE_MS 1000
 
 void fw_loop_rest(struct fw_loop *loop)
 {
