@@ -136,6 +136,8 @@ static void consume(struct fw_conn *conn)
         case FW_PARSER_GOT_HEAD:
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
+            if (FW_UNLIKELY(env->limits.rules & FW_RULES_REWRITE))
+                fw_head_rewrite(conn->in.data + conn->in.off, &parser->head, env->limits.rules);
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
