@@ -64,6 +64,8 @@ void fw_conn_close(struct fw_conn *conn)
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
+    if (conn->handed && conn->fd >= 0)
+        shutdown(conn->fd, SHUT_RDWR); /* a thread of the application may still be in a call on it */
     fw_conn_drop_fd(&conn->fd);
     conn->state = FW_CONN_CLOSED;
 }

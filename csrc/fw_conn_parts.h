@@ -3,6 +3,7 @@
  *   fw_conn.c         the state machine: reading, refusing, ending
  *   fw_conn_body.c    where a request's body is kept until it is read
  *   fw_conn_output.c  what is sent and what waits
+ *   fw_conn_upgrade.c interim answers; the socket in the application's own hands
  *   fw_conn_lines.c   what the logs are told                                                            */
 #ifndef FW_CONN_PARTS_H
 #define FW_CONN_PARTS_H

@@ -491,6 +491,14 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
     return true;
 }
 
+int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn)
+{
+    if (conn->polled)
+        fw_poll_remove(loop->poll, conn->fd);
+    conn->polled = conn->polled_write = false;
+    return fw_conn_hand_over(conn);
+}
+
 /* --- beginning and end --- */
 
 bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)

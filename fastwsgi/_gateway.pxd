@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from fastwsgi._environ cimport Environ
 from fastwsgi._input cimport Input
-from fastwsgi.c_server cimport fw_abort, fw_conn, fw_loop, fw_monitor
+from fastwsgi.c_server cimport fw_abort, fw_buf, fw_conn, fw_loop, fw_monitor, fw_resp
 
 cdef enum:
     # Slots for names of response headers: a power of two.
@@ -33,6 +33,7 @@ cdef class Gateway:
     cdef int serve(self, fw_conn *conn) except -1
     cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
+    cdef int failed_after_handing(self, fw_conn *conn, error) except -1
     cdef object response(self, const fw_conn *conn, status, headers)
     cdef int access(self, response, dict environ, uint64_t duration_ns) except -1
     cdef int after(self, Exchange exchange, dict environ) except -1
@@ -42,13 +43,19 @@ cdef class Exchange:
     cdef fw_conn *conn
     cdef object bound_start
     cdef object bound_write
+    cdef object bound_hints
+    cdef object socket
     cdef object status
     cdef object headers
     cdef object request
     cdef Input body
 
     cdef int take_head(self, status, headers, exc_info) except -1
-    cdef int take_fields(self, list headers) except -1
+    cdef int take_fields(self, list headers, fw_resp *resp, fw_buf *out) except -1
+    cdef int send_hints(self, list headers) except -1
+    cdef int add_socket(self, dict environ) except -1
+    cdef int let_go(self) except -1
+    cdef int dismiss(self, result) except -1
     cdef int begin(self, long long known) except -1
     cdef int put(self, bytes block) except -1
     cdef int respond(self, result) except -1

@@ -9,7 +9,8 @@ Who owns what: the connection (`fw_conn`) belongs to the thread that serves it w
 `Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL and using them raises.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_CheckExact
 from cpython.object cimport PyObject
@@ -24,10 +25,18 @@ from fastwsgi.c_server cimport *
 import io
 import os
 import stat
+import sys
 from datetime import timedelta
 
 from fastwsgi.access_format import CLIENT_GONE
+from fastwsgi.handover import HandedSocket
 from fastwsgi.message import Request, Response
+
+# Interned, with their hash computed.
+cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
+# Fields of one 103 answer, bytes.
+cdef size_t HINTS_MOST = 65536
+cdef str HANDED_STATUS = f"{FW_CONN_HANDED_STATUS} Switching Protocols"
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -63,6 +72,11 @@ cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
         raise ValueError(f"{what} has a character that is not in latin-1")
     len[0] = PyUnicode_GET_LENGTH(<PyObject *>value)
     return <const char *>PyUnicode_1BYTE_DATA(<PyObject *>value)
+
+
+cdef object native(value):
+    """A str as it is; bytes, which early hints may be as well, as latin-1."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 cdef class FileWrapper:
@@ -125,12 +139,13 @@ def _real_file(filelike):
 
 
 cdef class Exchange:
-    """One request being answered; used again for the next. Applications call its two bound methods."""
+    """One request being answered; used again for the next. Applications call its bound methods."""
 
     def __cinit__(self, Gateway gateway not None):
         self.gateway = gateway
         self.bound_start = self.start_response
         self.bound_write = self.write
+        self.bound_hints = self.early_hints
 
     def start_response(self, status, headers, exc_info=None):
         """PEP 3333: begin the response; the returned write() sends a block at once.
@@ -174,7 +189,7 @@ cdef class Exchange:
         if error != FW_OK:
             raise ValueError(f"{error_text(error)}: {status!r}")
         try:
-            self.take_fields(<list>headers)
+            self.take_fields(<list>headers, &conn.resp, &conn.out)
         except:
             fw_resp_discard(&conn.resp, &conn.out)
             raise
@@ -183,8 +198,7 @@ cdef class Exchange:
             self.headers = headers
         return 0
 
-    cdef int take_fields(self, list headers) except -1:
-        cdef fw_conn *conn = self.conn
+    cdef int take_fields(self, list headers, fw_resp *resp, fw_buf *out) except -1:
         cdef Py_ssize_t name_len, value_len
         cdef const char *name_data
         cdef const char *value_data
@@ -197,7 +211,7 @@ cdef class Exchange:
             id = self.gateway.name_id(<object>PyTuple_GET_ITEM(field, 0), &name_data, &name_len)
             value_data = latin1(<object>PyTuple_GET_ITEM(field, 1), "header value", &value_len)
             error = fw_resp_named_field(
-                &conn.resp, &conn.out, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+                resp, out, &self.conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
                 value_data, <size_t>value_len,
             )
             if error != FW_OK:
@@ -211,6 +225,8 @@ cdef class Exchange:
             raise RuntimeError("write was called after its request had ended")
         if not isinstance(block, bytes):
             raise TypeError(f"write() takes bytes, not {type(block).__name__}")
+        if self.conn.handed:
+            raise ClientGone("the application has taken the socket over")
         self.reclaim()
         try:
             self.begin(-1)
@@ -220,6 +236,84 @@ cdef class Exchange:
                 raise ClientGone("the client has closed the connection")
         finally:
             self.offer()
+
+    def early_hints(self, headers):
+        """wsgi.early_hints: send a 103 with these headers (pairs of str or bytes) now; may be called several times.
+
+        Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take what
+        is sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where nobody
+        reads it.
+        """
+        cdef fw_conn *conn = self.conn
+        if conn is NULL:
+            raise RuntimeError("early_hints was called after its request had ended")
+        if conn.parser.head.minor == 0 or conn.handed:
+            return
+        self.reclaim()
+        try:
+            # what the socket does not take must not make the answer wait
+            if conn.resp.stage < FW_RESP_BODY and not conn.blocked:
+                self.send_hints([(native(name), native(value)) for name, value in headers])
+        finally:
+            self.offer()
+
+    cdef int send_hints(self, list headers) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef fw_interim interim
+        if fw_conn_interim_begin(conn, &interim, b"103 Early Hints", 15) != FW_OK:
+            raise MemoryError
+        try:
+            self.take_fields(headers, &interim.resp, &interim.buf)
+            if fw_buf_live(&interim.buf) > HINTS_MOST:
+                raise ValueError(f"early hints of more than {HINTS_MOST} bytes")
+            if fw_conn_interim_send(conn, &interim) != FW_OK:
+                raise ClientGone("the client has closed the connection")
+        finally:
+            fw_conn_interim_drop(conn, &interim)
+        return 0
+
+    cdef int add_socket(self, dict environ) except -1:
+        """The client asks for another protocol: the application may take the socket."""
+        cdef fw_conn *conn = self.conn
+        self.socket = HandedSocket(conn.fd, self.hand_over, fw_conn_behind(conn).len > 0)
+        environ["gunicorn.socket"] = environ["fastwsgi.socket"] = self.socket
+        return 0
+
+    def hand_over(self):
+        """The application uses the socket: the connection is its own. Returns the bytes behind the request."""
+        cdef fw_conn *conn = self.conn
+        cdef fw_error error
+        cdef fw_span behind
+        if conn is NULL:
+            raise RuntimeError("the socket was used after its request had ended")
+        if conn.resp.stage >= FW_RESP_BODY:
+            raise RuntimeError("the socket was used after the response had begun")
+        self.reclaim()
+        try:
+            with nogil:
+                error = fw_conn_drain(conn)
+            if error != FW_OK:
+                raise ClientGone("the client has closed the connection, or does not read")
+            behind = fw_conn_behind(conn)
+            rest = b""
+            if behind.len > 0:
+                rest = PyBytes_FromStringAndSize(fw_conn_request(conn) + behind.off, behind.len)
+            fw_loop_hand_over(self.gateway.loop, conn)
+        finally:
+            self.offer()
+        return rest
+
+    cdef int let_go(self) except -1:
+        """The request is over: the socket is ours again, used or not."""
+        cdef fw_conn *conn = self.conn
+        cdef int fd = self.socket.release()
+        self.socket = None
+        if conn.handed:
+            self.reclaim()
+            conn.resp.status = FW_CONN_HANDED_STATUS
+            self.status, self.headers = HANDED_STATUS, []
+            fw_conn_take_back(conn, fd)
+        return 0
 
     cdef void offer(self) noexcept:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
@@ -273,6 +367,8 @@ cdef class Exchange:
     cdef int respond(self, result) except -1:
         cdef bint done
         self.reclaim()
+        if self.conn.handed:
+            return self.dismiss(result)
         if PyList_CheckExact(result) or PyTuple_CheckExact(result):
             self.respond_blocks(result)
             return self.finish()
@@ -282,6 +378,8 @@ cdef class Exchange:
                 done = self.respond_file(<FileWrapper>result)
             if not done:
                 self.respond_iterable(result)
+            if self.conn.handed:
+                return 0
             self.finish()
             self.send_unless_quick() # what close() does, perhaps slowly, is no client's concern
         finally:
@@ -291,6 +389,15 @@ cdef class Exchange:
                 self.offer()
                 close()
                 self.reclaim()
+        return 0
+
+    cdef int dismiss(self, result) except -1:
+        """The application has taken the socket over; what it gives is no answer to anything."""
+        close = getattr(result, "close", None)
+        if close is not None:
+            self.offer()
+            close()
+            self.reclaim()
         return 0
 
     cdef int finish(self) except -1:
@@ -338,6 +445,8 @@ cdef class Exchange:
             self.offer()
             block = next_of(blocks)
             self.reclaim()
+            if conn.handed:
+                return 0
             if block is None:
                 break
             if not isinstance(block, bytes):
@@ -444,6 +553,9 @@ cdef class Gateway:
             began = fw_clock_ns()
         try:
             environ = self.environ.make(conn)
+            PyDict_SetItem(environ, EARLY_HINTS, exchange.bound_hints)
+            if conn.parser.framing.upgrade:
+                exchange.add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
             if self.hooked:
@@ -458,9 +570,12 @@ cdef class Gateway:
             )
             if conn.resp.dropped and not self.warned_dropped:
                 self.warn_dropped(environ)
-            fw_conn_answered(conn)
+            if not conn.handed:
+                fw_conn_answered(conn)
         except BaseException as error:
             self.failed(exchange, error)
+        if exchange.socket is not None:
+            exchange.let_go()
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
             conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
             exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
@@ -469,11 +584,17 @@ cdef class Gateway:
         if self.hooked:
             self.after(exchange, environ)
         exchange.end()
-        # Somebody who kept start_response or write must not reach the next request with it.
+        if environ is not None:
+            # Environs that are kept, in cycles with requests for example, are not to keep the exchange.
+            if Py_REFCNT(<PyObject *>environ) > 1 and PyDict_GetItem(environ, EARLY_HINTS) is not NULL:
+                PyDict_SetItem(environ, EARLY_HINTS, None)
+            environ = None
+        # Somebody who kept start_response or the like must not reach the next request with it.
         if (
             Py_REFCNT(<PyObject *>exchange.bound_start) == 1
             and Py_REFCNT(<PyObject *>exchange.bound_write) == 1
-            and Py_REFCNT(<PyObject *>exchange) == 3
+            and Py_REFCNT(<PyObject *>exchange.bound_hints) == 1
+            and Py_REFCNT(<PyObject *>exchange) == 4
         ):
             self.spare = exchange
         return 0
@@ -512,6 +633,8 @@ cdef class Gateway:
         cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
+        if conn.handed:
+            return self.failed_after_handing(conn, error)
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
         if lost != FW_OK:
             fw_conn_cut(conn, lost)
@@ -530,6 +653,18 @@ cdef class Gateway:
             self.log.debug("Client left while %s was answered: %r", target, error)
         else:
             self.log.exception("Error handling request %s", target)
+        return 0
+
+    cdef int failed_after_handing(self, fw_conn *conn, error) except -1:
+        """An application that has taken the socket over ends by StopIteration under gunicorn: nothing more to say."""
+        cdef fw_head *head = &conn.parser.head
+        if isinstance(error, StopIteration) or (self.on_abort.told and isinstance(error, SystemExit)):
+            return 0
+        target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
+        if isinstance(error, ConnectionError):
+            self.log.debug("Client left the socket of %s: %r", target, error)
+        else:
+            self.log.exception("Error handling the socket of %s", target)
         return 0
 
     def warn_dropped(self, environ):
