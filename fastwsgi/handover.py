@@ -1,13 +1,14 @@
 """The socket of a connection, for an application that speaks another protocol on it: `gunicorn.socket`.
 
 An ordinary blocking socket, but for two things. It is still the server's until it is used: what only asks
-(fileno(), getpeername(), getsockopt(), repr()) leaves the request an ordinary one, and the first call that reads, writes
-or changes something takes the connection over. And what the server has read beyond the request comes first: from
-recv() and the like, and in what fileno() tells of.
+(fileno(), getpeername(), getsockopt(), repr()) leaves the request an ordinary one, and the first call that
+reads, writes or changes something takes the connection over. And what the server has read beyond the request
+comes first: from recv() and the like, and in what fileno() tells of.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -23,7 +24,8 @@ class HandedSocket(socket.socket):
     """Made by the gateway, for one request; it closes what is left open when the application returns.
 
     `take` makes the descriptor this object's own and returns the bytes behind the request, of which there are
-    some if `ahead`. It raises ConnectionError for a client that has gone, and RuntimeError where the response has begun.
+    some if `ahead`. It raises ConnectionError for a client that has gone, and RuntimeError where the response
+    has begun.
     """
 
     __slots__ = ("_ahead", "_rest", "_signal", "_take", "_watch")
@@ -46,10 +48,8 @@ class HandedSocket(socket.socket):
     def release(self) -> int:
         """For the server: let go of the descriptor and return it; -1 if it is closed."""
         if self._take is None:
-            try:
+            with contextlib.suppress(OSError):  # closed by a thread of the application
                 super().setblocking(False)
-            except OSError:
-                pass
         self._take = None
         self._drop_watch()
         return super().detach()
@@ -57,8 +57,8 @@ class HandedSocket(socket.socket):
     # --- what tells of the descriptor ---
 
     def fileno(self) -> int:
-        """The descriptor. Where bytes were read ahead: one that is readable while this socket has something to read,
-        for select, poll and the like; it says nothing of room to write.
+        """The descriptor. Where bytes were read ahead: one that is readable while this socket has something
+        to read, for select, poll and the like; it says nothing of room to write.
         """
         if self._ahead and self._watch is None and super().fileno() >= 0:
             self._signal = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -73,11 +73,12 @@ class HandedSocket(socket.socket):
             os.close(self._signal)
             self._watch, self._signal, self._ahead = None, -1, False
 
-    def dup(self) -> socket.socket:
+    def dup(self) -> socket.socket:  # type: ignore[override]
+        """A plain socket of its own, which the server does not close."""
         self.take()
         if self._rest:
             raise ValueError("a socket with bytes that were read ahead cannot be duplicated")
-        descriptor = socket.dup(super().fileno())  # type: ignore[attr-defined]
+        descriptor = socket.dup(super().fileno())
         copy = socket.socket(self.family, self.type, self.proto, descriptor)
         copy.settimeout(self.gettimeout())
         return copy

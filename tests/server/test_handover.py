@@ -3,6 +3,7 @@
 With websocket libraries: test_websockets.py.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,10 +199,8 @@ def test_a_worker_that_ends_closes_it(serve: Start, tmp_path: Path) -> None:
     with server.connect() as client:
         switch(client, f"/hold?gate={tmp_path / 'gate'}")
         server.process.terminate()
-        try:
+        with contextlib.suppress(ConnectionResetError):
             assert client.rest() == b""
-        except ConnectionResetError:
-            pass
     server.wait()
 
 

@@ -1,5 +1,5 @@
-"""Websockets with the libraries that people use: Flask-Sock (simple-websocket) and Flask-SocketIO (python-engineio)
-on the server's side, websocket-client, simple-websocket and python-socketio on the client's.
+"""Websockets with the libraries that people use: Flask-Sock (simple-websocket) and Flask-SocketIO
+(python-engineio) on the server's side; websocket-client, simple-websocket, python-socketio on the client's.
 """
 
 import queue
@@ -47,18 +47,20 @@ def test_messages_both_ways(server: Server) -> None:
     client.send("end")
     opcode, _ = client.recv_data()
     assert opcode == websocket.ABNF.OPCODE_CLOSE
-    client.close()
+    client.shutdown()
     assert "Traceback" not in server.news
 
 
-def test_pings_while_nothing_is_said(server: Server) -> None:
+def test_pings_while_nothing_is_said(servers: Start) -> None:
+    """With an interval simple-websocket waits by a selector."""
+    server = servers("websockets", "--env", "PING_INTERVAL=0.2")
     client = websocket.create_connection(url(server, "/echo"), timeout=20)
     for _ in range(2):
         opcode, _ = client.recv_data(control_frame=True)
         assert opcode == websocket.ABNF.OPCODE_PING
     client.send("still here")
     assert client.recv() == "still here"
-    client.close()
+    client.shutdown()
 
 
 def test_the_servers_reason(server: Server) -> None:
@@ -66,12 +68,13 @@ def test_the_servers_reason(server: Server) -> None:
     with pytest.raises(simple_websocket.ConnectionClosed) as closed:
         client.receive(timeout=20)
     assert (closed.value.reason, closed.value.message) == (4000, "enough")
+    client.thread.join()
 
 
 def test_many_messages_at_once(server: Server) -> None:
-    client = websocket.create_connection(url(server, "/push/2000"), timeout=20)
-    assert [client.recv() for _ in range(2000)] == [f"{number} " * 500 for number in range(2000)]
-    client.close()
+    client = websocket.create_connection(url(server, "/push/500"), timeout=20)
+    assert [client.recv() for _ in range(500)] == [f"{number} " * 500 for number in range(500)]
+    client.shutdown()
 
 
 def test_frames_behind_the_handshake(server: Server) -> None:
@@ -137,5 +140,3 @@ def test_socketio(server: Server, transports: list[str]) -> None:
     finally:
         client.disconnect()
         client.wait()
-
-

@@ -1,5 +1,6 @@
 """Applications that take the socket of their connection, look at it, or do what they should not."""
 
+import contextlib
 import os
 import select
 import selectors
@@ -194,10 +195,8 @@ def leave_a_thread(environ: WSGIEnvironment, start_response: StartResponse) -> I
             pass
 
     def quietly() -> None:
-        try:
+        with contextlib.suppress(OSError):
             read()
-        except OSError:
-            pass
 
     threading.Thread(target=quietly).start()
     reading.wait()

@@ -1,5 +1,6 @@
-"""Websockets as people have them under gunicorn: Flask-Sock, and Flask-SocketIO (python-engineio) with threads."""
+"""Websockets as people have them under gunicorn: Flask-Sock, and Flask-SocketIO with threads."""
 
+import os
 import threading
 from typing import Any
 
@@ -10,7 +11,9 @@ from flask_socketio import SocketIO, emit
 
 application = flask.Flask(__name__)
 application.config["SECRET_KEY"] = "not one"
-application.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 0.2}
+application.config["SOCK_SERVER_OPTIONS"] = {
+    "ping_interval": float(os.environ.get("PING_INTERVAL", "0")) or None
+}
 sock = Sock(application)
 socketio = SocketIO(application, async_mode="threading")
 
