@@ -60,7 +60,8 @@ class HandedSocket(socket.socket):
         """The descriptor. Where bytes were read ahead: one that is readable while this socket has something
         to read, for select, poll and the like; it says nothing of room to write.
         """
-        if self._ahead and self._watch is None and super().fileno() >= 0:
+        unread = self._ahead if self._take is not None else bool(self._rest)
+        if unread and self._watch is None and super().fileno() >= 0:
             self._signal = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._watch = select.epoll()
             self._watch.register(self._signal, select.EPOLLIN)
@@ -71,7 +72,7 @@ class HandedSocket(socket.socket):
         if self._watch is not None:
             self._watch.close()
             os.close(self._signal)
-            self._watch, self._signal, self._ahead = None, -1, False
+            self._watch, self._signal = None, -1
 
     def dup(self) -> socket.socket:  # type: ignore[override]
         """A plain socket of its own, which the server does not close."""
