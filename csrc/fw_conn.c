@@ -1,4 +1,5 @@
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <string.h>
@@ -185,7 +186,7 @@ static enum fill fill(struct fw_conn *conn)
     size_t room = in->cap - in->len;
     ssize_t n;
     do
-        n = recv(conn->fd, in->data + in->len, room, 0);
+        n = fw_sys_recv(conn->fd, in->data + in->len, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         in->len += (size_t)n;

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +75,7 @@ static enum fw_error push(struct fw_conn *conn, int flags)
         return (enum fw_error)conn->error;
     ssize_t n;
     do
-        n = send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
+        n = fw_sys_send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)

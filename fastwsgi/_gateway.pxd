@@ -1,13 +1,24 @@
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from fastwsgi._environ cimport Environ
 from fastwsgi._input cimport Input
-from fastwsgi.c_server cimport fw_abort, fw_buf, fw_conn, fw_loop, fw_monitor, fw_resp
+from fastwsgi.c_server cimport fw_abort, fw_conn, fw_loop, fw_monitor
 
 cdef enum:
     # Slots for names of response headers: a power of two.
     NAME_SLOTS = 64
+    # Lines of response heads that are remembered, a power of two, and the longest of them.
+    LINE_SLOTS = 32
+    LINE_MOST = 108
+
+cdef struct Line:
+    # What an application gave and what became of it. Both strings are held; `value` is NULL for a status.
+    PyObject *name
+    PyObject *value
+    uint16_t status
+    uint8_t len
+    char text[LINE_MOST]
 
 cdef class Gateway:
     cdef fw_loop *loop
@@ -28,8 +39,10 @@ cdef class Gateway:
     cdef Exchange spare
     cdef PyObject *names[NAME_SLOTS]
     cdef uint8_t name_ids[NAME_SLOTS]
+    cdef Line lines[LINE_SLOTS]
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1
+    cdef void remember(self, Line *line, name, PyObject *value, const fw_conn *conn, size_t len) noexcept
     cdef int serve(self, fw_conn *conn) except -1
     cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
@@ -49,9 +62,12 @@ cdef class Exchange:
     cdef object headers
     cdef object request
     cdef Input body
+    cdef bint half
 
     cdef int take_head(self, status, headers, exc_info) except -1
-    cdef int take_fields(self, list headers, fw_resp *resp, fw_buf *out) except -1
+    cdef int take_status(self, status) except -1
+    cdef int take_fields(self, list headers) except -1
+    cdef int take_field(self, tuple field) except -1
     cdef int send_hints(self, list headers) except -1
     cdef int add_socket(self, dict environ) except -1
     cdef int let_go(self) except -1

@@ -14,10 +14,11 @@ from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
 from fastwsgi._environ cimport text
 from fastwsgi.c_server cimport *
@@ -44,6 +45,7 @@ cdef extern from "Python.h":
     int PyUnicode_KIND(object o)
     int PyUnicode_1BYTE_KIND
     bint PyUnicode_Check(object o)
+    int PyUnicode_CHECK_INTERNED(PyObject *o)
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *o)
     object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *kwnames)
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
@@ -77,6 +79,22 @@ cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
 cdef object native(value):
     """A str as it is; bytes, which early hints may be as well, as latin-1."""
     return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+cdef inline size_t line_slot(PyObject *name, PyObject *value) noexcept:
+    return ((<size_t>name >> 4) ^ (<size_t>value >> 5)) & (LINE_SLOTS - 1)
+
+
+cdef inline bint is_remembered(int id, name, value):
+    """May the line of this field be kept beyond its response, for when the same two objects come again?
+
+    Not what may be a secret: of a field that nobody knows, only a value that the interpreter keeps as well.
+    """
+    if type(name) is not str or type(value) is not str or not fw_resp_repeats(<fw_name>id):
+        return False
+    if id == FW_N_OTHER:
+        return PyUnicode_CHECK_INTERNED(<PyObject *>value) != 0
+    return id != FW_N_SET_COOKIE and id != FW_N_LOCATION and id != FW_N_WWW_AUTHENTICATE
 
 
 cdef class FileWrapper:
@@ -163,6 +181,9 @@ cdef class Exchange:
             self.take_head(status, headers, exc_info)
         finally:
             exc_info = None
+            if self.half: # a head that has failed in the middle
+                self.half = False
+                fw_resp_discard(&conn.resp, &conn.out)
             if offered:
                 self.offer()
             else:
@@ -171,9 +192,6 @@ cdef class Exchange:
 
     cdef int take_head(self, status, headers, exc_info) except -1:
         cdef fw_conn *conn = self.conn
-        cdef fw_error error
-        cdef Py_ssize_t len
-        cdef const char *data
         if exc_info is not None:
             try:
                 if conn.resp.stage >= FW_RESP_BODY:
@@ -184,39 +202,70 @@ cdef class Exchange:
             raise AssertionError("start_response was called a second time without exc_info")
         if not PyList_CheckExact(headers):
             headers = list(headers)
-        data = latin1(status, "status", &len)
-        error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
-        if error != FW_OK:
-            raise ValueError(f"{error_text(error)}: {status!r}")
-        try:
-            self.take_fields(<list>headers, &conn.resp, &conn.out)
-        except:
-            fw_resp_discard(&conn.resp, &conn.out)
-            raise
+        self.take_status(status)
+        self.half = True
+        self.take_fields(<list>headers)
+        self.half = False
         if self.gateway.keep_head:
             self.status = status
             self.headers = headers
         return 0
 
-    cdef int take_fields(self, list headers, fw_resp *resp, fw_buf *out) except -1:
-        cdef Py_ssize_t name_len, value_len
-        cdef const char *name_data
-        cdef const char *value_data
+    cdef int take_status(self, status) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef Line *line = &self.gateway.lines[line_slot(<PyObject *>status, NULL)]
         cdef fw_error error
-        cdef int id
+        cdef Py_ssize_t len
+        cdef const char *data
+        if line.name == <PyObject *>status and line.value is NULL:
+            error = fw_resp_status_again(
+                &conn.resp, &conn.out, &conn.env.blocks, line.text, line.len, line.status
+            )
+        else:
+            data = latin1(status, "status", &len)
+            error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
+            if error == FW_OK and type(status) is str:
+                self.gateway.remember(line, status, NULL, conn, conn.resp.head_len)
+        if error != FW_OK:
+            raise ValueError(f"{error_text(error)}: {status!r}")
+        return 0
+
+    cdef int take_fields(self, list headers) except -1:
         for field in headers:
             if not PyTuple_CheckExact(field) or PyTuple_GET_SIZE(field) != 2:
                 name, value = field # PEP 3333 asks for tuples; any pair will do
                 field = (name, value)
-            id = self.gateway.name_id(<object>PyTuple_GET_ITEM(field, 0), &name_data, &name_len)
-            value_data = latin1(<object>PyTuple_GET_ITEM(field, 1), "header value", &value_len)
-            error = fw_resp_named_field(
-                resp, out, &self.conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
-                value_data, <size_t>value_len,
-            )
+            self.take_field(<tuple>field)
+        return 0
+
+    cdef int take_field(self, tuple field) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef PyObject *name = PyTuple_GET_ITEM(field, 0)
+        cdef PyObject *value = PyTuple_GET_ITEM(field, 1)
+        cdef Line *line = &self.gateway.lines[line_slot(name, value)]
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef size_t before
+        cdef fw_error error
+        cdef int id
+        if line.name == name and line.value == value:
+            error = fw_resp_field_again(&conn.resp, &conn.out, &conn.env.blocks, line.text, line.len)
             if error != FW_OK:
-                # never the value: it may be what an attacker wants to see in a log
-                raise ValueError(f"{error_text(error)}: {<object>PyTuple_GET_ITEM(field, 0)!r}")
+                raise MemoryError
+            return 0
+        before = conn.resp.head_len
+        id = self.gateway.name_id(<object>name, &name_data, &name_len)
+        value_data = latin1(<object>value, "header value", &value_len)
+        error = fw_resp_named_field(
+            &conn.resp, &conn.out, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+            value_data, <size_t>value_len,
+        )
+        if error != FW_OK:
+            # never the value: it may be what an attacker wants to see in a log
+            raise ValueError(f"{error_text(error)}: {<object>name!r}")
+        if is_remembered(id, <object>name, <object>value):
+            self.gateway.remember(line, <object>name, value, conn, conn.resp.head_len - before)
         return 0
 
     def write(self, block):
@@ -260,10 +309,23 @@ cdef class Exchange:
     cdef int send_hints(self, list headers) except -1:
         cdef fw_conn *conn = self.conn
         cdef fw_interim interim
+        cdef fw_error error
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef int id
         if fw_conn_interim_begin(conn, &interim, b"103 Early Hints", 15) != FW_OK:
             raise MemoryError
         try:
-            self.take_fields(headers, &interim.resp, &interim.buf)
+            for name, value in headers:
+                id = self.gateway.name_id(name, &name_data, &name_len)
+                value_data = latin1(value, "header value", &value_len)
+                error = fw_resp_named_field(
+                    &interim.resp, &interim.buf, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+                    value_data, <size_t>value_len,
+                )
+                if error != FW_OK:
+                    raise ValueError(f"{error_text(error)}: {name!r}")
             if fw_buf_live(&interim.buf) > HINTS_MOST:
                 raise ValueError(f"early hints of more than {HINTS_MOST} bytes")
             if fw_conn_interim_send(conn, &interim) != FW_OK:
@@ -519,6 +581,9 @@ cdef class Gateway:
     def __dealloc__(self):
         for i in range(NAME_SLOTS):
             Py_XDECREF(self.names[i])
+        for i in range(LINE_SLOTS):
+            Py_XDECREF(self.lines[i].name)
+            Py_XDECREF(self.lines[i].value)
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1:
         """The id of a header's name. Applications give the same str objects again and again."""
@@ -538,6 +603,20 @@ cdef class Gateway:
             self.names[slot] = <PyObject *>name
             self.name_ids[slot] = <uint8_t>id
         return id
+
+    cdef void remember(self, Line *line, name, PyObject *value, const fw_conn *conn, size_t len) noexcept:
+        """Keep the last `len` bytes of the head: they are the line of this status, or of this field."""
+        if len > LINE_MOST:
+            return
+        Py_INCREF(name)
+        Py_XINCREF(value)
+        Py_XDECREF(line.name)
+        Py_XDECREF(line.value)
+        line.name = <PyObject *>name
+        line.value = value
+        line.status = conn.resp.status
+        line.len = <uint8_t>len
+        memcpy(line.text, conn.out.data + conn.out.len - len, len)
 
     cdef int serve(self, fw_conn *conn) except -1:
         """Answer the request of `conn` (state APP). What goes wrong in the application is logged and answered."""

@@ -42,6 +42,9 @@ cdef extern from "fw_name.h" nogil:
         FW_N_COOKIE
         FW_N_AUTHORIZATION
         FW_N_PROXY_AUTHORIZATION
+        FW_N_SET_COOKIE
+        FW_N_LOCATION
+        FW_N_WWW_AUTHENTICATE
         FW_NAME_COUNT
 
     enum fw_method:
@@ -119,7 +122,8 @@ cdef extern from "fw_clock.h" nogil:
 
 cdef extern from "fw_buf.h" nogil:
     struct fw_buf:
-        pass
+        char *data
+        size_t len
 
     struct fw_pool:
         pass
@@ -144,6 +148,7 @@ cdef extern from "fw_resp.h" nogil:
         bint keep_alive
         bint dropped
         uint16_t status
+        size_t head_len
         uint64_t length
         uint64_t sent
         uint64_t offered
@@ -152,6 +157,10 @@ cdef extern from "fw_resp.h" nogil:
     int fw_resp_name(const char *name, size_t len)
     fw_error fw_resp_named_field(fw_resp *resp, fw_buf *out, fw_pool *pool, fw_name id, const char *name,
                                  size_t name_len, const char *value, size_t value_len)
+    bint fw_resp_repeats(fw_name id)
+    fw_error fw_resp_status_again(fw_resp *resp, fw_buf *out, fw_pool *pool, const char *line, size_t len,
+                                  uint16_t status)
+    fw_error fw_resp_field_again(fw_resp *resp, fw_buf *out, fw_pool *pool, const char *line, size_t len)
     void fw_resp_discard(fw_resp *resp, fw_buf *out)
     fw_error fw_resp_finish(fw_resp *resp, fw_buf *out, fw_pool *pool)
     bint fw_resp_is_short(const fw_resp *resp)

@@ -16,6 +16,7 @@ PACKAGE = Path(fastwsgi.__file__).parent
 # A file of the core includes only files that stand before it.
 CORE = [
     "fw_base",
+    "fw_sys",
     "fw_error",
     "fw_buf",
     "fw_scan",

@@ -65,6 +65,7 @@ def test_pings_while_nothing_is_said(servers: Start) -> None:
 
 def test_the_servers_reason(server: Server) -> None:
     client = simple_websocket.Client.connect(url(server, "/close"))
+    client.send("please")
     with pytest.raises(simple_websocket.ConnectionClosed) as closed:
         client.receive(timeout=20)
     assert (closed.value.reason, closed.value.message) == (4000, "enough")

@@ -14,6 +14,7 @@ view = application.view
 application.views["/pid"] = process_id
 
 closed: Counter[str] = Counter()  # how often the iterable of each token has been closed
+secrets: dict[str, str] = {}
 open_files: dict[
     str, IO[bytes]
 ] = {}  # the last file of each token, kept so that only the server can close it
@@ -27,6 +28,21 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 @view
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     return answer(start_response, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+SAME = "200 OK", ("Content-Type", "text/html"), ("X-Frame-Options", "DENY"), ("Vary", "Cookie")
+
+
+@view
+def same_objects(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The same objects in each answer, in the order that the request chooses; and who holds what else."""
+    status, *fields = SAME
+    chosen = [fields[int(index)] for index in argument(environ, "order")]
+    held = [str(sys.getrefcount(secrets[key])) for key in ("cookie", "unsent") if key in secrets]
+    secrets["cookie"], secrets["unsent"] = (argument(environ, "order") * times for times in (9, 8))
+    cookie = ("Set-Cookie", secrets["cookie"])
+    start_response(status, [("X-Held", " ".join(held)), cookie, *chosen, ("Content-Length", "4")])
+    return [b"same"]
 
 
 @view
