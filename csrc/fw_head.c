@@ -428,13 +428,13 @@ static enum fw_error bad_field(const char *buf, size_t stop)
 }
 
 /* Must this field stand by the letter, whatever the rules let others do? It frames or routes the request, or
- * says for a proxy who the client is: a proxy that does not see such a field where it is spelt oddly would
- * let a client's own through.                                                                    */
+ * says for a proxy who the client is (names with '_' are for proxies as well: SCRIPT_NAME): a proxy that does
+ * not see such a field where it is spelt oddly would let a client's own through.                       */
 static bool by_the_letter(const char *name, size_t len, enum fw_name id)
 {
     if (id - 1u < FW_NAME_FRAMING)
         return id != FW_N_CONTENT_TYPE;
-    return id == FW_N_FORWARDED || id == FW_N_X_REAL_IP ||
+    return id == FW_N_FORWARDED || id == FW_N_X_REAL_IP || memchr(name, '_', len) != NULL ||
            fw_scan_same(name, smaller(len, 12), "x-forwarded-", 12);
 }
 
