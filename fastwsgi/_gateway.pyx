@@ -287,11 +287,11 @@ cdef class Exchange:
             self.offer()
 
     def early_hints(self, headers):
-        """wsgi.early_hints: send a 103 with these headers (pairs of str or bytes) now; may be called several times.
+        """wsgi.early_hints: send a 103 with these headers (pairs of str or bytes) now. May be called again.
 
-        Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take what
-        is sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where nobody
-        reads it.
+        Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take
+        what is sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where
+        nobody reads it.
         """
         cdef fw_conn *conn = self.conn
         if conn is NULL:
@@ -664,7 +664,7 @@ cdef class Gateway:
             self.after(exchange, environ)
         exchange.end()
         if environ is not None:
-            # Environs that are kept, in cycles with requests for example, are not to keep the exchange.
+            # An environ that is kept (in a cycle with its request, for example) is not to keep the exchange.
             if Py_REFCNT(<PyObject *>environ) > 1 and PyDict_GetItem(environ, EARLY_HINTS) is not NULL:
                 PyDict_SetItem(environ, EARLY_HINTS, None)
             environ = None
@@ -735,7 +735,7 @@ cdef class Gateway:
         return 0
 
     cdef int failed_after_handing(self, fw_conn *conn, error) except -1:
-        """An application that has taken the socket over ends by StopIteration under gunicorn: nothing more to say."""
+        """The application has taken the socket over. Those for gunicorn say by StopIteration that this was all."""
         cdef fw_head *head = &conn.parser.head
         if isinstance(error, StopIteration) or (self.on_abort.told and isinstance(error, SystemExit)):
             return 0

@@ -180,6 +180,14 @@ def test_the_access_log(serve: Start, by: str) -> None:
     assert server.output.splitlines()[1] == "GET /echo 101 0" + ("" if by == "core" else " -")
 
 
+def test_on_a_unix_socket(serve: Start, tmp_path: Path) -> None:
+    server = serve("upgrades", "--bind", f"unix:{tmp_path / 'socket'}")
+    with server.connect() as client:
+        switch(client, "/echo", b"one\ntwo")
+        client.send(b"\nend\n")
+        assert client.rest() == b"ONE\nTWO\n"
+
+
 def test_it_counts_as_a_connection(serve: Start, tmp_path: Path) -> None:
     server = serve("upgrades", "--worker-connections", "1")
     gate = tmp_path / "gate"
