@@ -20,7 +20,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from fastwsgi._environ cimport text
+from fastwsgi._environ cimport Reused, text
 from fastwsgi.c_server cimport *
 
 import io
@@ -156,6 +156,17 @@ def _real_file(filelike):
     return descriptor, position, status.st_size
 
 
+cdef class EarlyHints(Reused):
+    """wsgi.early_hints: sends a 103 with these headers (pairs of str or bytes) at once. May be called again.
+
+    Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take what is
+    sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where nobody reads it.
+    """
+
+    def __call__(self, headers):
+        self.exchange.take_hints(headers)
+
+
 cdef class Exchange:
     """One request being answered; used again for the next. Applications call its bound methods."""
 
@@ -163,7 +174,8 @@ cdef class Exchange:
         self.gateway = gateway
         self.bound_start = self.start_response
         self.bound_write = self.write
-        self.bound_hints = self.early_hints
+        self.hints = EarlyHints.__new__(EarlyHints)
+        self.hints.exchange = self
 
     def start_response(self, status, headers, exc_info=None):
         """PEP 3333: begin the response; the returned write() sends a block at once.
@@ -286,18 +298,12 @@ cdef class Exchange:
         finally:
             self.offer()
 
-    def early_hints(self, headers):
-        """wsgi.early_hints: send a 103 with these headers (pairs of str or bytes) now. May be called again.
-
-        Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take
-        what is sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where
-        nobody reads it.
-        """
+    cdef int take_hints(self, headers) except -1:
         cdef fw_conn *conn = self.conn
         if conn is NULL:
             raise RuntimeError("early_hints was called after its request had ended")
         if conn.parser.head.minor == 0 or conn.handed:
-            return
+            return 0
         self.reclaim()
         try:
             # what the socket does not take must not make the answer wait
@@ -305,6 +311,7 @@ cdef class Exchange:
                 self.send_hints([(native(name), native(value)) for name, value in headers])
         finally:
             self.offer()
+        return 0
 
     cdef int send_hints(self, list headers) except -1:
         cdef fw_conn *conn = self.conn
@@ -631,8 +638,7 @@ cdef class Gateway:
         if self.access_log:
             began = fw_clock_ns()
         try:
-            environ = self.environ.make(conn)
-            PyDict_SetItem(environ, EARLY_HINTS, exchange.bound_hints)
+            environ = self.environ.make(conn, exchange.hints)
             if conn.parser.framing.upgrade:
                 exchange.add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
@@ -672,7 +678,7 @@ cdef class Gateway:
         if (
             Py_REFCNT(<PyObject *>exchange.bound_start) == 1
             and Py_REFCNT(<PyObject *>exchange.bound_write) == 1
-            and Py_REFCNT(<PyObject *>exchange.bound_hints) == 1
+            and Py_REFCNT(<PyObject *>exchange.hints) == 1 + exchange.hints.templates
             and Py_REFCNT(<PyObject *>exchange) == 4
         ):
             self.spare = exchange

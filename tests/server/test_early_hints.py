@@ -8,6 +8,10 @@ import pytest
 from .client import Client
 from .process import Server, Start, eventually
 
+REFUSED = {
+    "callable": b"RuntimeError: early_hints was called after its request had ended",
+    "environ": b"TypeError: 'NoneType' object is not callable",
+}
 STYLE = ("link", "</style.css>; rel=preload; as=style")
 
 
@@ -108,6 +112,15 @@ def test_a_client_that_reads_nothing(server: Server) -> None:
         assert 0 < count < 2000
 
 
-def test_after_the_end_of_the_request(client: Client) -> None:
-    assert client.get("/keep").body == b"kept"
-    assert client.get("/use_kept").body == b"early_hints was called after its request had ended"
+@pytest.mark.parametrize("what", ["callable", "environ"])
+def test_after_the_end_of_the_request(serve: Start, what: str) -> None:
+    """Whoever keeps it reaches no later request with it, though all share one environ's template."""
+    with serve("hints").connect() as client:
+        for _ in range(4):
+            assert client.get("/once").status == 103
+            assert client.response().status == 200
+        assert client.get(f"/keep?what={what}").body == b"kept"
+        for _ in range(3):
+            assert client.get("/use_kept").body == REFUSED[what]
+            assert client.get("/once").status == 103
+            assert client.response().status == 200

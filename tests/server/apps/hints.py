@@ -83,14 +83,19 @@ def flood(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 @view
 def keep(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    kept.append(environ["wsgi.early_hints"])
+    hints = environ["wsgi.early_hints"]
+    kept.append(hints if argument(environ, "what") == "callable" else lambda headers: later(environ, headers))
     return answer(start_response, b"kept")
+
+
+def later(environ: WSGIEnvironment, headers: object) -> None:
+    environ["wsgi.early_hints"](headers)
 
 
 @view
 def use_kept(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     try:
         kept[0]([STYLE])
-    except RuntimeError as error:
-        return answer(start_response, str(error).encode())
+    except (RuntimeError, TypeError) as error:
+        return answer(start_response, f"{type(error).__name__}: {error}".encode())
     return answer(start_response, b"sent")
