@@ -42,6 +42,7 @@ enum fw_field_flag {
     FW_FIELD_ASCII = 1,      /* the value has no byte above 0x7F */
     FW_FIELD_UNDERSCORE = 2, /* the name has a '_': in CGI form it would be taken for one with a '-' */
     FW_FIELD_FOLDED = 4,     /* the value has line ends in it: see fw_head_rewrite() */
+    FW_FIELD_HIDDEN = 8,     /* fw_forwarded: it would be taken for a field of the proxy's */
 };
 
 struct fw_field {

@@ -23,6 +23,9 @@
 #define LINES_AGAIN_MS 250
 /* Free blocks and field arrays that are kept for the next requests. */
 #define KEEP_BLOCKS 256
+/* The grace of a rate whose wait has no limit of its own; and no limit at all. */
+#define RATE_GRACE_MS 60000
+#define NEVER_MS      ((uint64_t)1 << 60)
 
 struct slab {
     struct slab *next;
@@ -98,6 +101,24 @@ static enum fw_queue_kind queue_of(const struct fw_loop *loop, const struct fw_c
     }
 }
 
+/* It does not wait on in its list. Time that was waited for a body or for room counts against its rate. */
+static void end_wait(struct fw_loop *loop, struct fw_conn *conn)
+{
+    if (conn->queue == FW_QUEUE_BODY || conn->queue == FW_QUEUE_WRITE)
+        fw_rate_charge(&conn->credit_ns, loop->env.clock.now_ms - conn->since_ms);
+    fw_queue_remove(loop, conn);
+}
+
+/* With the bytes that have moved since it was last looked at. */
+static bool keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (kind == FW_QUEUE_BODY)
+        return fw_rate_earn(&loop->env.body_rate, &conn->credit_ns, conn->progress);
+    if (kind == FW_QUEUE_WRITE)
+        return fw_rate_earn(&loop->env.write_rate, &conn->credit_ns, conn->progress);
+    return true;
+}
+
 /* Put the connection where it waits for what it needs. */
 static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need need)
 {
@@ -116,7 +137,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
             fw_queue_append(loop, conn, FW_QUEUE_READY);
         return;
     case FW_NEED_AGAIN:
-        fw_queue_remove(loop, conn);
+        end_wait(loop, conn);
         fw_queue_append(loop, conn, FW_QUEUE_AGAIN);
         return;
     case FW_NEED_READ:
@@ -129,15 +150,20 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
     }
     enum fw_queue_kind kind = queue_of(loop, conn, need);
     /* The head's deadline counts from its beginning, the others from the last byte that moved. */
-    if (conn->queue == kind && (kind == FW_QUEUE_HEAD || !conn->progress))
+    if (conn->queue == kind && (kind == FW_QUEUE_HEAD || conn->progress == 0))
         return;
-    fw_queue_remove(loop, conn);
+    end_wait(loop, conn);
+    if (!keeps_its_rate(loop, conn, kind)) {
+        fw_conn_too_slow(conn);
+        fw_loop_settle(loop, conn);
+        return;
+    }
+    conn->progress = 0;
     fw_queue_append(loop, conn, kind);
 }
 
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn)
 {
-    conn->progress = false;
     place(loop, conn, fw_conn_step(conn));
 }
 
@@ -232,6 +258,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
     if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
         return 0;
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        return 0;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         const struct fw_queue *queue = &loop->queues[kind];
         if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
@@ -289,24 +317,27 @@ static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
     }
 }
 
-/* A connection's time is over, if it is: what it waits for may have come while this process did something
- * else, and its event may not have been seen yet. */
-static void expire_one(struct fw_loop *loop, struct fw_conn *conn)
+void fw_loop_expire(struct fw_loop *loop, struct fw_conn *conn)
 {
     uint8_t state = conn->state;
-    conn->progress = false;
-    if (state != FW_CONN_APP) {
+    end_wait(loop, conn);
+    conn->progress = 0;
+    conn->blocked = false;
+    if (state == FW_CONN_APP) { /* whose thread looks at the rest itself: fw_loop_wait_room() */
+        (void)fw_conn_push(conn);
+        if (conn->progress > 0 || conn->error != FW_OK)
+            return;
+    } else {
         conn->readable = true;
-        conn->blocked = false;
         enum fw_conn_need need = fw_conn_step(conn);
-        bool moved = state == FW_CONN_HEAD ? conn->state != FW_CONN_HEAD : conn->progress;
+        bool moved = state == FW_CONN_HEAD ? conn->state != FW_CONN_HEAD : conn->progress > 0;
         if (moved || (need != FW_NEED_READ && need != FW_NEED_WRITE)) {
             place(loop, conn, need);
             return;
         }
     }
     fw_conn_expire(conn);
-    if (state != FW_CONN_APP) /* whose thread looks at conn->error itself */
+    if (state != FW_CONN_APP)
         fw_loop_settle(loop, conn);
 }
 
@@ -315,11 +346,8 @@ static void expire(struct fw_loop *loop)
     uint64_t now = loop->env.clock.now_ms;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         struct fw_queue *queue = &loop->queues[kind];
-        while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now) {
-            struct fw_conn *conn = queue->first;
-            fw_queue_remove(loop, conn);
-            expire_one(loop, conn);
-        }
+        while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now)
+            fw_loop_expire(loop, queue->first);
     }
 }
 
@@ -336,6 +364,8 @@ static void go_on(struct fw_loop *loop)
 static void wait_for_events(struct fw_loop *loop, bool serving)
 {
     assert(loop->event == loop->event_count);
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        fw_conn_clear_leftover(&loop->env);
     tell_time(loop);
     int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
     if (timeout != 0)
@@ -457,26 +487,9 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
         write_lines(loop);
 }
 
-bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+static void turn_beside(struct fw_loop *loop)
 {
-    assert(conn->state == FW_CONN_APP);
-    leave_if_told(loop);
-    if (fw_loop_done(loop) && conn->error == FW_OK)
-        conn->error = FW_E_STOPPING;
-    (void)fw_conn_push(conn);
-    if (conn->error != FW_OK || !fw_conn_full(conn)) {
-        fw_queue_remove(loop, conn);
-        return false;
-    }
-    if (!arm(loop, conn, true)) {
-        conn->error = FW_E_NO_MEMORY;
-        return true;
-    }
-    if (conn->queue == FW_QUEUE_NONE || conn->progress) {
-        fw_queue_remove(loop, conn);
-        fw_queue_append(loop, conn, FW_QUEUE_WRITE);
-    }
-    conn->progress = false;
     fw_loop_rest(loop);
     fw_loop_send(loop);
     while (loop->event < loop->event_count)
@@ -488,6 +501,67 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
     expire(loop);
     if (loop->config.slot != NULL)
         fw_slot_go_on(loop->config.slot);
+}
+
+/* Wait in this list from now, or from the last byte that moved. False: too few have. */
+static bool wait_in(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (conn->queue != kind || conn->progress > 0) {
+        end_wait(loop, conn);
+        if (!keeps_its_rate(loop, conn, kind))
+            return false;
+        fw_queue_append(loop, conn, kind);
+    }
+    conn->progress = 0;
+    return true;
+}
+
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
+    if (fw_loop_done(loop)) {
+        conn->body_error = FW_E_STOPPING;
+    } else if (!arm(loop, conn, conn->blocked)) {
+        conn->body_error = FW_E_NO_MEMORY;
+    } else if (conn->error == FW_OK) {
+        if (wait_in(loop, conn, FW_QUEUE_BODY))
+            turn_beside(loop);
+        else
+            conn->body_error = FW_E_BODY_RATE;
+    }
+    bool late = conn->queue == FW_QUEUE_NONE;
+    conn->readable |= late; /* it may have come just now */
+    enum fw_pull pull = fw_conn_body_pull(conn);
+    if (pull == FW_PULL_WAIT && late) {
+        conn->body_error = FW_E_BODY_TIMEOUT;
+        pull = FW_PULL_FAILED;
+    }
+    if (pull != FW_PULL_WAIT)
+        end_wait(loop, conn);
+    return pull;
+}
+
+bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    if (fw_loop_done(loop) && conn->error == FW_OK)
+        conn->error = FW_E_STOPPING;
+    (void)fw_conn_push(conn);
+    if (conn->error != FW_OK || !fw_conn_full(conn)) {
+        end_wait(loop, conn);
+        return false;
+    }
+    if (!arm(loop, conn, true)) {
+        conn->error = FW_E_NO_MEMORY;
+        return true;
+    }
+    if (wait_in(loop, conn, FW_QUEUE_WRITE))
+        turn_beside(loop);
+    else
+        fw_conn_too_slow(conn);
     return true;
 }
 
@@ -501,6 +575,23 @@ int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn)
 
 /* --- beginning and end --- */
 
+/* How long a wait in which a rate is to be kept may be without a byte. Its grace is as long. */
+static uint64_t set_rate(struct fw_rate *rate, uint32_t bytes, uint32_t timeout_ms)
+{
+    fw_rate_set(rate, bytes, timeout_ms > 0 ? timeout_ms : RATE_GRACE_MS);
+    return timeout_ms > 0 ? timeout_ms : bytes > 0 ? RATE_GRACE_MS : NEVER_MS;
+}
+
+static void set_limits(struct fw_loop *loop, const struct fw_timeouts *most)
+{
+    struct fw_conn_env *env = &loop->env;
+    loop->queues[FW_QUEUE_HEAD].length_ms = most->head_ms > 0 ? most->head_ms : NEVER_MS;
+    loop->queues[FW_QUEUE_BODY].length_ms = set_rate(&env->body_rate, most->body_rate, most->body_ms);
+    loop->queues[FW_QUEUE_KEEPALIVE].length_ms = most->keepalive_ms;
+    loop->queues[FW_QUEUE_WRITE].length_ms = set_rate(&env->write_rate, most->write_rate, most->write_ms);
+    loop->queues[FW_QUEUE_LINGER].length_ms = most->linger_ms;
+}
+
 bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
 {
     memset(loop, 0, sizeof *loop);
@@ -509,16 +600,17 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
+    loop->env.body_early = config->body_early;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
     loop->env.access = config->access;
+    loop->env.forwarded = config->forwarded;
+    fw_forwarded_init(&loop->env.forwarded);
+    loop->env.proxy_peers = config->proxy_peers;
+    loop->env.proxy_mode = config->proxy_mode;
     loop->env.server_len = strlen(config->server);
-    loop->queues[FW_QUEUE_HEAD].length_ms = config->timeouts.head_ms;
-    loop->queues[FW_QUEUE_BODY].length_ms = config->timeouts.body_ms;
-    loop->queues[FW_QUEUE_KEEPALIVE].length_ms = config->timeouts.keepalive_ms;
-    loop->queues[FW_QUEUE_WRITE].length_ms = config->timeouts.write_ms;
-    loop->queues[FW_QUEUE_LINGER].length_ms = config->timeouts.linger_ms;
+    set_limits(loop, &config->timeouts);
     fw_pool_init(&loop->env.blocks, FW_BUF_BLOCK, KEEP_BLOCKS);
     fw_pool_init(&loop->env.fields, config->limits.fields * sizeof(struct fw_field), KEEP_BLOCKS);
     fw_clock_update(&loop->env.clock);
@@ -565,6 +657,8 @@ void fw_loop_drop(struct fw_loop *loop)
         slab = next;
     }
     write_lines(loop);
+    while (loop->env.leftover_count > 0)
+        close(loop->env.leftovers[--loop->env.leftover_count].fd);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

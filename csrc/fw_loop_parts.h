@@ -66,6 +66,10 @@ void fw_loop_count_connections(struct fw_loop *loop, int change);
 /* Let the connection go as far as it can. */
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn);
 
+/* Its time is over, if it is: what it waits for may have come while this process did something else, and its
+ * event may not have been seen yet. */
+void fw_loop_expire(struct fw_loop *loop, struct fw_conn *conn);
+
 /* --- fw_loop_accept.c --- */
 
 /* Accept nothing until fw_loop_listen_if_wanted() finds that there is a reason to. */

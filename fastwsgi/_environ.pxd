@@ -25,6 +25,7 @@ cdef class Shape:
     cdef uint64_t key
     cdef size_t listener
     cdef uint8_t minor
+    cdef uint8_t traits
     cdef uint8_t count
     cdef uint8_t ids[SHAPE_FIELDS]
     # borrowed from the template
@@ -38,7 +39,6 @@ cdef class Shape:
 
 cdef class Environ:
     cdef list templates
-    cdef list local
     cdef tuple methods
     cdef tuple keys
     cdef str script_name
@@ -56,4 +56,5 @@ cdef class Environ:
     cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ, Reused hints) except -1
     cdef dict from_scratch(self, const fw_conn *conn)
     cdef int set_target(self, dict environ, const fw_conn *conn, target) except -1
+    cdef int add_proxy(self, dict environ, const fw_conn *conn) except -1
     cdef int add_fields(self, dict environ, const fw_conn *conn) except -1

@@ -18,10 +18,18 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from fastwsgi._input cimport Input
+from fastwsgi._input cimport EarlyInput, Input
 from fastwsgi.c_server cimport (
+    FW_ADDR_TEXT,
     FW_BODY_CHUNKED,
+    FW_CLIENT_ADDR,
+    FW_CLIENT_HIDDEN,
+    FW_CLIENT_HTTPS,
+    FW_CLIENT_PORT,
+    FW_CLIENT_PROXY,
+    FW_CLIENT_SCRIPT,
     FW_FIELD_ASCII,
+    FW_FIELD_HIDDEN,
     FW_FIELD_UNDERSCORE,
     FW_FORM_ABSOLUTE,
     FW_M_OTHER,
@@ -33,7 +41,11 @@ from fastwsgi.c_server cimport (
     FW_N_OTHER,
     FW_N_PROXY_AUTHORIZATION,
     FW_NAME_COUNT,
+    FW_PORT_TEXT,
+    fw_addr_port_text,
+    fw_addr_text,
     fw_conn,
+    fw_conn_body_is_early,
     fw_conn_request,
     fw_field,
     fw_head,
@@ -42,6 +54,8 @@ from fastwsgi.c_server cimport (
     fw_name,
     fw_name_cgi,
     fw_name_text,
+    fw_proxy_kind,
+    fw_proxy_name,
     fw_scan_unquote,
 )
 
@@ -66,10 +80,14 @@ cdef str SERVER_PORT = sys.intern("SERVER_PORT")
 cdef str REMOTE_ADDR = sys.intern("REMOTE_ADDR")
 cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str CONTENT_LENGTH = sys.intern("CONTENT_LENGTH")
+cdef str STREAMED = sys.intern("fastwsgi.input_streamed")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
 cdef str WSGI_INPUT = sys.intern("wsgi.input")
 cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
+cdef str SCRIPT_NAME = sys.intern("SCRIPT_NAME")
+cdef str URL_SCHEME = sys.intern("wsgi.url_scheme")
 cdef str HTTP_1_0 = "HTTP/1.0"
+cdef str HTTPS = "https"
 
 # The body of all requests that have none.
 cdef Input NO_BODY = Input()
@@ -130,7 +148,8 @@ cdef class Reused:
 
 
 cdef class Shape:
-    """A template for requests with just these fields in this order, on one listener and HTTP version.
+    """A template for requests with just these fields in this order, on one listener and HTTP version, of whose
+    clients the same things are known (fw_client_trait).
 
     It holds the values of the last such request. Pointers are borrowed from `template`, which holds what they
     point to for as long as they stand here.
@@ -138,14 +157,13 @@ cdef class Shape:
 
 
 cdef class Environ:
-    """Makes the environs of one worker. `templates`: one a listener; `local`: is that a unix socket?"""
+    """Makes the environs of one worker. `templates`: one a listener."""
 
-    def __init__(self, list templates, list local, str script_name):
+    def __init__(self, list templates, str script_name):
         cdef size_t len
         cdef const char *name
         cdef int i
         self.templates = [roomy(template) for template in templates]
-        self.local = local
         self.script_name = script_name
         self.shapes = [None] * SHAPE_SLOTS
         self.methods = tuple([
@@ -211,15 +229,22 @@ cdef class Environ:
             PyDict_SetItem(environ, EARLY_HINTS, hints)
             if key != 0:
                 self.learn(conn, key, environ, hints)
+        if conn.traits & FW_CLIENT_PROXY:
+            self.add_proxy(environ, conn) # a connection's own, in no template
         return environ
 
     cdef Input add_body(self, dict environ, fw_conn *conn):
         """The request has a body (perhaps an empty one): put it into the environ. It borrows `conn`."""
-        cdef Input body = Input.__new__(Input)
+        cdef Input body
+        if fw_conn_body_is_early(conn):
+            body = EarlyInput.__new__(EarlyInput)
+            PyDict_SetItem(environ, STREAMED, True)
+        else:
+            body = Input.__new__(Input)
         body.conn = conn
         body.length = conn.body_len
         PyDict_SetItem(environ, WSGI_INPUT, body)
-        if conn.parser.framing.kind == FW_BODY_CHUNKED:
+        if conn.parser.framing.kind == FW_BODY_CHUNKED and not fw_conn_body_is_early(conn):
             # it is here whole, and many an application reads nothing where it sees no length
             PyDict_SetItem(environ, CONTENT_LENGTH, str(conn.body_len))
         return body
@@ -231,9 +256,11 @@ cdef class Environ:
         cdef const fw_head *head = &conn.parser.head
         cdef const char *base = fw_conn_request(conn)
         cdef const fw_field *field
-        cdef uint64_t hash = mix(conn.listener, head.count * 2 + head.minor)
+        cdef uint64_t hash = mix(conn.listener | <uint32_t>conn.traits << 16, head.count * 2 + head.minor)
         cdef uint32_t i
         if head.count > SHAPE_FIELDS or head.form == FW_FORM_ABSOLUTE or self.script_name:
+            return 0
+        if conn.traits & (FW_CLIENT_SCRIPT | FW_CLIENT_HIDDEN):
             return 0
         for i in range(head.count):
             field = &head.fields[i]
@@ -257,7 +284,7 @@ cdef class Environ:
         cdef bint secrets = False
         if (
             shape is None or shape.key != key or shape.count != head.count
-            or shape.listener != conn.listener or shape.minor != head.minor
+            or shape.listener != conn.listener or shape.minor != head.minor or shape.traits != conn.traits
         ):
             return None
         # The hash is no proof. All names are compared before the template is touched.
@@ -289,11 +316,12 @@ cdef class Environ:
             shape.target = NULL
             self.set_target(template, conn, value)
             shape.target = <PyObject *>value
-        if conn.addr_len > 0:
+        if conn.traits & FW_CLIENT_ADDR:
             value = self.cached_text(conn.addr, conn.addr_len)
             if <PyObject *>value != shape.addr:
                 PyDict_SetItem(template, REMOTE_ADDR, value)
                 shape.addr = <PyObject *>value
+        if conn.traits & FW_CLIENT_PORT:
             value = self.cached_text(conn.port_text, conn.port_len)
             if <PyObject *>value != shape.port:
                 PyDict_SetItem(template, REMOTE_PORT, value)
@@ -310,7 +338,7 @@ cdef class Environ:
                 if not is_cached(field):
                     value = text(base + field.value.off, field.value.len, field.flags & FW_FIELD_ASCII)
                     PyDict_SetItem(environ, <object>shape.names[i], value)
-        if conn.addr_len == 0 and <object>self.local[conn.listener]:
+        if conn.local:
             set_server(environ)
         return environ
 
@@ -331,6 +359,7 @@ cdef class Environ:
         shape.key = key
         shape.listener = conn.listener
         shape.minor = head.minor
+        shape.traits = conn.traits
         shape.count = <uint8_t>head.count
         names = set()
         for i in range(head.count):
@@ -372,17 +401,32 @@ cdef class Environ:
             PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_1_0)
         self.set_target(environ, conn, self.cached_text(base + head.target.off, head.target.len))
         self.add_fields(environ, conn)
-        if conn.addr_len > 0:
+        if conn.traits & FW_CLIENT_HTTPS:
+            PyDict_SetItem(environ, URL_SCHEME, HTTPS)
+        if conn.traits & FW_CLIENT_ADDR:
             PyDict_SetItem(environ, REMOTE_ADDR, self.cached_text(conn.addr, conn.addr_len))
+        if conn.traits & FW_CLIENT_PORT:
             PyDict_SetItem(environ, REMOTE_PORT, self.cached_text(conn.port_text, conn.port_len))
-        elif <object>self.local[conn.listener]:
+        if conn.local:
             set_server(environ)
         return environ
+
+    cdef int add_proxy(self, dict environ, const fw_conn *conn) except -1:
+        """What the header of the PROXY protocol says of the proxy itself, by gunicorn's keys."""
+        cdef char address[FW_ADDR_TEXT]
+        cdef char port[FW_PORT_TEXT]
+        cdef size_t len = fw_addr_text(&conn.proxy.proxy, address)
+        environ["PROXY_PROTOCOL"] = fw_proxy_name(<fw_proxy_kind>conn.proxy.kind).decode("ascii")
+        if len > 0:
+            environ["PROXY_ADDR"] = self.cached_text(address, len)
+            environ["PROXY_PORT"] = self.cached_text(port, fw_addr_port_text(conn.proxy.proxy_port, port))
+        return 0
 
     cdef int set_target(self, dict environ, const fw_conn *conn, target) except -1:
         cdef const fw_head *head = &conn.parser.head
         cdef const char *base = fw_conn_request(conn)
-        cdef object path
+        cdef const fw_field *field
+        cdef object path, mount
         PyDict_SetItem(environ, RAW_URI, target)
         PyDict_SetItem(environ, REQUEST_URI, target)
         if head.path_escaped:
@@ -393,10 +437,15 @@ cdef class Environ:
             path = "/" # RFC 9110 section 4.2.3
         else:
             path = self.cached_text(base + head.path.off, head.path.len)
-        if self.script_name:
-            if not path.startswith(self.script_name):
-                raise ValueError(f"the path {path!r} is not below SCRIPT_NAME {self.script_name!r}")
-            path = path[len(self.script_name):]
+        mount = self.script_name
+        if conn.traits & FW_CLIENT_SCRIPT:
+            field = &head.fields[conn.script]
+            mount = text(base + field.value.off, field.value.len, field.flags & FW_FIELD_ASCII)
+            PyDict_SetItem(environ, SCRIPT_NAME, mount)
+        if mount:
+            if not path.startswith(mount):
+                raise ValueError(f"the path {path!r} is not below SCRIPT_NAME {mount!r}")
+            path = path[len(mount):]
         PyDict_SetItem(environ, PATH_INFO, path)
         PyDict_SetItem(environ, QUERY_STRING, text(base + head.query.off, head.query.len, True))
         return 0
@@ -412,10 +461,10 @@ cdef class Environ:
         for i in range(head.count):
             field = &head.fields[i]
             data = base + field.value.off
+            if field.flags & (FW_FIELD_UNDERSCORE | FW_FIELD_HIDDEN):
+                continue # X_Foo must not pass for X-Foo, nor the other way round where the proxy sends X_Foo
             if field.id != FW_N_OTHER:
                 key = <object>self.keys[field.id]
-            elif field.flags & FW_FIELD_UNDERSCORE:
-                continue # X_Foo must not pass for X-Foo
             else:
                 key = self.cgi_name(base + field.name.off, field.name.len)
             if is_cached(field):
@@ -472,5 +521,5 @@ cdef int set_server(dict environ) except -1:
     if not colon or port.endswith("]"):
         name, port = host, ""
     environ[SERVER_NAME] = name or "localhost"
-    environ[SERVER_PORT] = port or "80"
+    environ[SERVER_PORT] = port or ("443" if environ[URL_SCHEME] == HTTPS else "80")
     return 0

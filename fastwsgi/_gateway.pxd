@@ -83,6 +83,7 @@ cdef class Exchange:
     cdef int respond_iterable(self, result) except -1
     cdef bint respond_file(self, FileWrapper wrapper) except -1
     cdef int wait_room(self) except -1
+    cdef object body_failed(self)
     cdef void offer(self) noexcept
     cdef void reclaim(self) noexcept
     cdef void send_unless_quick(self) noexcept

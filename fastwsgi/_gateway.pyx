@@ -357,6 +357,8 @@ cdef class Exchange:
             raise RuntimeError("the socket was used after its request had ended")
         if conn.resp.stage >= FW_RESP_BODY:
             raise RuntimeError("the socket was used after the response had begun")
+        if fw_conn_body_is_early(conn):
+            raise RuntimeError("the socket was used before the request's body was read")
         self.reclaim()
         try:
             with nogil:
@@ -433,6 +435,32 @@ cdef class Exchange:
                 conn.error = FW_E_PEER_RESET
         return 0
 
+    def pull_body(self):
+        """Wait for more of a body that is read as it comes; False at its end. OSError: there will be no more."""
+        cdef fw_conn *conn = self.conn
+        cdef fw_loop *loop = self.gateway.loop
+        cdef fw_pull pull
+        self.reclaim()
+        try:
+            pull = fw_conn_body_pull(conn)
+            while pull == FW_PULL_WAIT:
+                with nogil:
+                    pull = fw_loop_wait_body(loop, conn)
+                if pull == FW_PULL_WAIT: # what it has got must not be lost to what a handler raises
+                    PyErr_CheckSignals()
+        finally:
+            self.offer()
+        if pull == FW_PULL_FAILED:
+            raise self.body_failed()
+        return pull == FW_PULL_GOT
+
+    cdef object body_failed(self):
+        cdef fw_error error = <fw_error>self.conn.body_error
+        reason = error_text(error)
+        if error == FW_E_PEER_CLOSED or error == FW_E_PEER_RESET:
+            return ClientGone(reason)
+        return TimeoutError(reason) if error in (FW_E_BODY_TIMEOUT, FW_E_BODY_RATE) else OSError(reason)
+
     cdef int respond(self, result) except -1:
         cdef bint done
         self.reclaim()
@@ -486,6 +514,7 @@ cdef class Exchange:
         self.reclaim()
         if self.body is not None:
             self.body.conn = NULL
+            self.body.pull = None
             self.body = None
         self.conn = NULL
         self.status = self.headers = self.request = None
@@ -643,6 +672,8 @@ cdef class Gateway:
                 exchange.add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
+                if fw_conn_body_is_early(conn):
+                    exchange.body.pull = exchange.pull_body
             if self.hooked:
                 self.before(exchange, environ)
             self.nr += 1
@@ -720,6 +751,8 @@ cdef class Gateway:
         lost = <fw_error>conn.error
         if conn.handed:
             return self.failed_after_handing(conn, error)
+        if lost == FW_OK and conn.body_error != FW_OK and fw_error_status(<fw_error>conn.body_error) == 0:
+            lost = <fw_error>conn.body_error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
         if lost != FW_OK:
             fw_conn_cut(conn, lost)
@@ -730,12 +763,16 @@ cdef class Gateway:
         else:
             # where the signal handler could not answer, this does
             refusal = FW_E_APP_TIMEOUT if self.on_abort.told else FW_E_APP_FAILED
+            if conn.body_error != FW_OK and isinstance(error, OSError):
+                refusal = <fw_error>conn.body_error # the client's fault, which the application need not explain
             fw_conn_refuse(conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
         if self.on_abort.told and isinstance(error, SystemExit):
             return 0 # the arbiter tells of it
         if lost != FW_OK and isinstance(error, OSError):
             self.log.debug("Client left while %s was answered: %r", target, error)
+        elif conn.body_error != FW_OK and isinstance(error, OSError):
+            self.log.warning("The body of %s could not be read: %s", target, error)
         else:
             self.log.exception("Error handling request %s", target)
         return 0
@@ -763,7 +800,7 @@ cdef class Gateway:
         """The access line of a format or a logger that only Python can serve; the others are the core's."""
         cdef fw_conn *conn = exchange.conn
         status = exchange.status or "500 Internal Server Error"
-        if conn.error == FW_E_PEER_RESET or conn.error == FW_E_WRITE_TIMEOUT:
+        if conn.error in (FW_E_PEER_RESET, FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
             status = CLIENT_GONE
         self.access(self.response(conn, status, exchange.headers), environ, duration_ns)
 

@@ -22,8 +22,18 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY
         FW_E_PEER_CLOSED
+        FW_E_STOPPING
+        FW_E_BODY_TIMEOUT
+        FW_E_BODY_RATE
         FW_E_PEER_RESET
         FW_E_WRITE_TIMEOUT
+        FW_E_WRITE_RATE
+        FW_E_LINE_TOO_LONG
+        FW_E_FIELD_TOO_LONG
+        FW_E_FIELDS_TOO_MANY
+        FW_E_BODY_TOO_LONG
+        FW_E_NO_SPACE
+        FW_E_FILE_SHORT
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -32,6 +42,25 @@ cdef extern from "fw_error.h" nogil:
 
 cdef extern from "fw_scan.h" nogil:
     size_t fw_scan_unquote(const char *buf, size_t len, char *out)
+
+cdef extern from "fw_addr.h" nogil:
+    enum:
+        FW_ADDR_TEXT
+        FW_PORT_TEXT
+
+    struct fw_addr:
+        uint8_t family
+
+    struct fw_network:
+        uint8_t family
+
+    struct fw_networks:
+        const fw_network *each
+        uint32_t count
+        bint all
+
+    size_t fw_addr_text(const fw_addr *addr, char *out)
+    size_t fw_addr_port_text(uint16_t port, char *out)
 
 cdef extern from "fw_name.h" nogil:
     enum fw_name:
@@ -42,6 +71,8 @@ cdef extern from "fw_name.h" nogil:
         FW_N_COOKIE
         FW_N_AUTHORIZATION
         FW_N_PROXY_AUTHORIZATION
+        FW_N_X_FORWARDED_FOR
+        FW_N_FORWARDED
         FW_N_SET_COOKIE
         FW_N_LOCATION
         FW_N_WWW_AUTHENTICATE
@@ -77,6 +108,7 @@ cdef extern from "fw_head.h" nogil:
     enum fw_field_flag:
         FW_FIELD_ASCII
         FW_FIELD_UNDERSCORE
+        FW_FIELD_HIDDEN
 
     struct fw_field:
         fw_span name
@@ -116,6 +148,42 @@ cdef extern from "fw_parser.h" nogil:
     struct fw_parser:
         fw_head head
         fw_framing framing
+
+cdef extern from "fw_proxy.h" nogil:
+    enum fw_proxy_mode:
+        FW_PROXY_OFF
+        FW_PROXY_V1
+        FW_PROXY_V2
+        FW_PROXY_AUTO
+
+    enum fw_proxy_kind:
+        FW_PROXY_NONE
+
+    struct fw_proxy:
+        uint8_t kind
+        uint16_t proxy_port
+        fw_addr proxy
+
+    const char *fw_proxy_name(fw_proxy_kind kind)
+
+cdef extern from "fw_forwarded.h" nogil:
+    enum fw_underscore:
+        FW_UNDERSCORE_DROP
+        FW_UNDERSCORE_REFUSE
+        FW_UNDERSCORE_DANGEROUS
+
+    struct fw_forwarded_table:
+        const char *rows
+        size_t len
+
+    struct fw_forwarded_rules:
+        fw_networks proxies
+        fw_forwarded_table schemes
+        fw_forwarded_table names
+        bint all_names
+        uint8_t underscore
+        uint8_t client
+        uint8_t hops
 
 cdef extern from "fw_clock.h" nogil:
     uint64_t fw_clock_ns()
@@ -196,6 +264,8 @@ cdef extern from "fw_conn.h" nogil:
         uint32_t keepalive_ms
         uint32_t write_ms
         uint32_t linger_ms
+        uint32_t body_rate
+        uint32_t write_rate
 
     struct fw_refusal:
         uint8_t error
@@ -211,10 +281,21 @@ cdef extern from "fw_conn.h" nogil:
         fw_refusal *each
 
     struct fw_conn_env:
+        fw_limits limits
+        const char *tmpdir
+        int tmp_errno
         const char *server
         size_t server_len
         fw_pool blocks
         fw_refusals refusals
+
+    enum fw_client_trait:
+        FW_CLIENT_ADDR
+        FW_CLIENT_PORT
+        FW_CLIENT_PROXY
+        FW_CLIENT_HTTPS
+        FW_CLIENT_SCRIPT
+        FW_CLIENT_HIDDEN
 
     struct fw_conn:
         fw_conn_env *env
@@ -225,17 +306,31 @@ cdef extern from "fw_conn.h" nogil:
         uint8_t port_len
         char *addr
         char *port_text
+        bint local
+        uint8_t traits
+        uint32_t script
+        fw_proxy proxy
         uint8_t error
         bint blocked
         bint handed
         fw_buf out
         fw_parser parser
         uint64_t body_len
+        uint8_t body_error
         fw_resp resp
 
     const char *fw_conn_request(const fw_conn *conn)
     size_t fw_conn_body_read(const fw_conn *conn, uint64_t off, char *out, size_t len)
     size_t fw_conn_body_line(const fw_conn *conn, uint64_t off, size_t most)
+    bint fw_conn_body_is_early(const fw_conn *conn)
+
+    enum fw_pull:
+        FW_PULL_GOT
+        FW_PULL_END
+        FW_PULL_WAIT
+        FW_PULL_FAILED
+
+    fw_pull fw_conn_body_pull(fw_conn *conn)
     fw_error fw_conn_begin(fw_conn *conn, int64_t known)
     fw_error fw_conn_write(fw_conn *conn, const char *block, size_t len)
     fw_error fw_conn_push(fw_conn *conn)
@@ -269,6 +364,7 @@ cdef extern from "fw_loop.h" nogil:
     struct fw_loop_config:
         fw_limits limits
         fw_timeouts timeouts
+        bint body_early
         size_t body_memory
         size_t queue_mark
         uint32_t connections
@@ -280,6 +376,9 @@ cdef extern from "fw_loop.h" nogil:
         const char *server
         fw_slot *slot
         fw_access *access
+        fw_forwarded_rules forwarded
+        fw_networks proxy_peers
+        uint8_t proxy_mode
 
     struct fw_loop:
         fw_conn_env env
@@ -287,6 +386,8 @@ cdef extern from "fw_loop.h" nogil:
         int stop
         int accept_errno
         bint leaving
+        bint crowded
+        fw_loop_config config
         bint quick
         uint64_t requests
 
@@ -301,6 +402,7 @@ cdef extern from "fw_loop.h" nogil:
     fw_conn *fw_loop_waiting(const fw_loop *loop)
     bint fw_loop_lines_wait(const fw_loop *loop)
     void fw_loop_send(fw_loop *loop)
+    fw_pull fw_loop_wait_body(fw_loop *loop, fw_conn *conn)
     bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
     int fw_loop_hand_over(fw_loop *loop, fw_conn *conn)
     void fw_loop_stop(fw_loop *loop, int how)

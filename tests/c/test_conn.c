@@ -475,6 +475,8 @@ static void framing_takes_no_memory(void)
     CHECK(spilled && in_most < 4 * (BODY_MEMORY + 65536));
     CHECK(strstr(peer.got.data, "\r\n\r\n1 3000000") == NULL); /* app.c asks for lines of a million at most */
     CHECK(strstr(peer.got.data, "\r\n\r\n3 3000000") != NULL);
+    while (env.leftover_count > 0)
+        fw_conn_clear_leftover(&env);
     end();
     text_drop(&text);
 }
@@ -548,9 +550,42 @@ static void no_space_for_a_body(void)
         CHECK_EQUAL(only_status(), 507);
         CHECK(peer.ended);
         CHECK_EQUAL(last_refusal(), FW_E_NO_SPACE);
+        CHECK_EQUAL(env.tmp_errno, faults[i].error);
         end();
     }
     script_drop(&script);
+}
+
+/* The pages of a long file are freed a piece a turn, and those of many files at once only where there is no
+ * room to remember them. */
+static void a_long_file_is_let_go_in_pieces(void)
+{
+    struct text text = {0};
+    text_print(&text, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
+    char *body = calloc(3000000, 1);
+    text_add(&text, body, 3000000);
+    free(body);
+    for (int room = 0; room < 2; room++) {
+        begin(pair_unix, 0);
+        env.leftover_count = room ? 0 : FW_LEFTOVERS;
+        send_bytes(text.data, text.len);
+        CHECK(conn.state == FW_CONN_IDLE && conn.body_fd < 0);
+        CHECK_EQUAL(env.leftover_count, room ? 1 : FW_LEFTOVERS);
+        CHECK_EQUAL(fault_descriptors(), descriptors + 2 + room);
+        if (room) {
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000 - 524288);
+            for (int i = 0; i < 4; i++)
+                fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 1);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 0);
+        }
+        env.leftover_count = 0;
+        end();
+    }
+    text_drop(&text);
 }
 
 static int entries(const char *path)
@@ -984,6 +1019,16 @@ static void a_flood_is_taken_in_turns(void)
         CHECK(fault_calls(FAULT_recv) - reads <= 8);
         end();
     }
+    begin(pair_unix, 0); /* nor does one whose bytes come in large pieces */
+    send_text(before[1]);
+    static char large[200000];
+    int room = 1000000;
+    CHECK(setsockopt(peer.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
+    size_t sent = peer_write(&peer, large, sizeof large);
+    conn.readable = true;
+    CHECK(sent > 150000 && fw_conn_step(&conn) == FW_NEED_AGAIN);
+    CHECK(conn.body_len >= 131072 && conn.body_len < 131072 + 65536);
+    end();
 }
 
 /* --- half-closed, closed and reset clients --- */
@@ -1128,9 +1173,53 @@ static void files_go_out_whole(void)
     }
 }
 
+/* File systems without sendfile say so at the first call, or (stacked ones) later. */
+static void files_that_cannot_be_sent_by_the_kernel(void)
+{
+    static const char *const targets[] = {"/file/1", "/file/4093", "/file/300000"};
+    static const int errors[] = {EINVAL, ENOSYS, EOPNOTSUPP};
+    for (size_t i = 0; i < COUNT_OF(targets); i++)
+        for (unsigned long from = 1; from <= 2; from++) {
+            struct script script = {0};
+            script_add(&script, "GET", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "HEAD", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "GET", targets[i], 0, SCRIPT_OLD_KEEP);
+            script_add(&script, "GET", "/echo", 0, SCRIPT_OLD);
+            begin(pair_tcp, 20000);
+            fw_test_note("%s, sendfile no. %lu", targets[i], from);
+            fault_most(FAULT_sendfile, 1000);
+            fault_fail(FAULT_sendfile, from, 1000, errors[i]);
+            fault_fail(FAULT_pread, 1, 2, EINTR);
+            fault_most(FAULT_pread, 50000);
+            send_bytes(script.requests.data, script.requests.len);
+            drive_to_end();
+            check_all(&script);
+            CHECK_EQUAL(fault_calls(FAULT_sendfile), i > 0 ? from + 1 : 2);
+            CHECK(fault_calls(FAULT_pread) > 0);
+            CHECK(out_most <= 2 * 65536);
+            end();
+            script_drop(&script);
+        }
+}
+
 /* The client must see that it does not have the whole file. */
 static void a_file_that_shrinks(void)
 {
+    static const struct {
+        enum fault_call call;
+        int error;
+    } faults[] = {{FAULT_sendfile, EINVAL}, {FAULT_sendfile, EIO}, {FAULT_pread, EIO}};
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        begin(pair_tcp, 0);
+        fw_test_note("%s: %s", fault_name(faults[i].call), strerror(faults[i].error));
+        fault_fail(FAULT_sendfile, 1, 1, EINVAL);
+        fault_fail(faults[i].call, 1, 1, faults[i].error);
+        send_text("GET /shrunk/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        drive_to_end();
+        CHECK(closed && peer.reset && !peer.ended);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
+        end();
+    }
     for (int late = 0; late < 2; late++) {
         begin(pair_tcp, 0);
         if (late)
@@ -1139,6 +1228,7 @@ static void a_file_that_shrinks(void)
         drive_to_end();
         CHECK(closed && peer.reset && !peer.ended);
         CHECK_EQUAL(fault_was_hit(), late);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
         end();
     }
     begin(pair_tcp, 0); /* and that there is none left to send */
@@ -1231,14 +1321,16 @@ static const struct {
     enum fault_call call;
     int error;
 } faults[] = {
-    {FAULT_alloc, 0},           {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},     {FAULT_recv, EAGAIN},
-    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},     {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},
-    {FAULT_send, EAGAIN},       {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},   {FAULT_sendmsg, EPIPE},
-    {FAULT_sendmsg, EAGAIN},    {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM}, {FAULT_sendfile, EPIPE},
-    {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},
-    {FAULT_pwrite, EIO},        {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},      {FAULT_pread, EINTR},
-    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN},
-    {FAULT_setsockopt, EINVAL},
+    {FAULT_alloc, 0},        {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
+    {FAULT_recv, EAGAIN},    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},
+    {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},   {FAULT_send, EAGAIN},
+    {FAULT_send, EINTR},     {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
+    {FAULT_sendmsg, EAGAIN}, {FAULT_sendmsg, EINTR},     {FAULT_sendmsg, ENOMEM},
+    {FAULT_sendfile, EPIPE}, {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN},
+    {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_sendfile, EINVAL},
+    {FAULT_pwrite, EIO},     {FAULT_pwrite, EINTR},      {FAULT_pread, EIO},
+    {FAULT_pread, EINTR},    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP},
+    {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EINVAL},
 };
 
 /* The n-th call fails, for every n: never a wrong byte, and nothing is left behind. */
@@ -1248,7 +1340,7 @@ static void every_call_fails_once(void)
     script_add(&script, "GET", "/stream/3/9000", 0, SCRIPT_OLD);
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         bool heals = faults[i].error == EINTR || faults[i].error == EAGAIN || faults[i].error == EOPNOTSUPP ||
-                     faults[i].call == FAULT_shutdown || faults[i].call == FAULT_setsockopt;
+                     faults[i].call == FAULT_shutdown || faults[i].error == EINVAL;
         for (unsigned long n = 1;; n++) {
             fw_test_note("%s no. %lu: %s", fault_name(faults[i].call), n, strerror(faults[i].error));
             begin(pair_tcp, 0);
@@ -1315,6 +1407,7 @@ static const struct fw_test tests[] = {
     {"framing_takes_no_memory", framing_takes_no_memory},
     {"lines_of_all_lengths", lines_of_all_lengths},
     {"no_space_for_a_body", no_space_for_a_body},
+    {"a_long_file_is_let_go_in_pieces", a_long_file_is_let_go_in_pieces},
     {"file_systems_without_unnamed_files", file_systems_without_unnamed_files},
     {"continue_is_said_where_it_is_waited_for", continue_is_said_where_it_is_waited_for},
     {"continue_waits_for_room", continue_waits_for_room},
@@ -1336,6 +1429,7 @@ static const struct fw_test tests[] = {
     {"answers_larger_than_the_socket", answers_larger_than_the_socket},
     {"sockets_that_take_little", sockets_that_take_little},
     {"files_go_out_whole", files_go_out_whole},
+    {"files_that_cannot_be_sent_by_the_kernel", files_that_cannot_be_sent_by_the_kernel},
     {"a_file_that_shrinks", a_file_that_shrinks},
     {"what_the_application_leaves_unfinished", what_the_application_leaves_unfinished},
     {"a_connection_dropped_in_mid_answer", a_connection_dropped_in_mid_answer},
