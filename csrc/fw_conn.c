@@ -69,6 +69,8 @@ void fw_conn_close(struct fw_conn *conn)
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
+    if (conn->handed && conn->fd >= 0)
+        shutdown(conn->fd, SHUT_RDWR); /* a thread of the application may still be in a call on it */
     fw_conn_drop_fd(&conn->fd);
     conn->state = FW_CONN_CLOSED;
 }
@@ -133,6 +135,8 @@ static enum fw_error advance(struct fw_conn *conn)
         case FW_PARSER_GOT_HEAD:
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
+            if (FW_UNLIKELY(env->limits.rules & FW_RULES_REWRITE))
+                fw_head_rewrite(conn->in.data + conn->in.off, &parser->head, env->limits.rules);
             conn->credit_ns = env->body_rate.grace_ns;
             if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
                 return error;

@@ -159,6 +159,7 @@ struct fw_conn {
     bool blocked;          /* the socket took less than all */
     bool used;             /* at least one request was answered */
     bool reset;            /* close with a reset: the client must not take what it has for the whole */
+    bool handed;           /* the application has, or has had, the socket: fw_conn_hand_over() */
     struct fw_buf in;      /* from in.data + in.off: this request's head, its body in memory, raw bytes */
     struct fw_buf out;     /* what the socket has not taken */
     uint64_t progress;     /* bytes that have moved since the loop last looked */
@@ -281,6 +282,50 @@ enum fw_error fw_conn_push(struct fw_conn *conn);
 /* `len` bytes of the file from `off` on as the whole body. The descriptor stays the caller's: it is
  * duplicated if the socket does not take all at once. A failure is in conn->error.                         */
 enum fw_error fw_conn_sendfile(struct fw_conn *conn, int fd, off_t off, uint64_t len);
+
+/* --- in state APP: interim answers (RFC 9110 section 15.2), before the response is begun --- */
+
+struct fw_interim {
+    struct fw_resp resp;
+    struct fw_buf buf;
+};
+
+/* Begin one; then fw_resp_named_field() into its members. */
+enum fw_error fw_conn_interim_begin(struct fw_conn *conn, struct fw_interim *interim, const char *status,
+                                    size_t len);
+
+/* Send it at once, as far as the socket takes it, behind earlier answers and before the head that may have
+ * been begun. A failure is in conn->error.                                                         */
+enum fw_error fw_conn_interim_send(struct fw_conn *conn, struct fw_interim *interim);
+
+/* Always, sent or not. */
+void fw_conn_interim_drop(struct fw_conn *conn, struct fw_interim *interim);
+
+/* --- in state APP: the socket leaves HTTP (RFC 9110 section 7.8) ---
+ *
+ * Its user has it from fw_conn_hand_over() on, and nothing here reads, writes or polls it. The structure
+ * stays, with the request in it, until fw_conn_take_back().                                               */
+
+/* What such a request is logged with: what came afterwards is nobody's business. */
+#define FW_CONN_HANDED_STATUS 101
+
+/* Send what is left of earlier answers, waiting for the client up to the write timeout. Returns conn->error.
+ */
+enum fw_error fw_conn_drain(struct fw_conn *conn);
+
+/* The raw bytes behind the request, which whoever takes the socket has to be given. */
+static inline struct fw_span fw_conn_behind(const struct fw_conn *conn)
+{
+    return fw_span_of(conn->used_len, fw_buf_live(&conn->in) - conn->used_len);
+}
+
+/* Returns the descriptor, now the caller's. A head that was begun is taken back, the bytes behind the
+ * request are dropped. Only while nothing of the response is sent.                                 */
+int fw_conn_hand_over(struct fw_conn *conn);
+
+/* The user is done: APP -> SENDING, and LINGER, where the socket is still open; else APP -> CLOSED (`fd` is
+ * -1). It must not block. Its access line is made.                                                 */
+void fw_conn_take_back(struct fw_conn *conn, int fd);
 
 /* Is there output that may be sent (a head that is still being written may not)? */
 static inline bool fw_conn_waits(const struct fw_conn *conn)

@@ -4,6 +4,7 @@
  *   fw_conn_client.c  who the client is: the peer, or whom a proxy names
  *   fw_conn_body.c    where a request's body is kept until it is read
  *   fw_conn_output.c  what is sent and what waits
+ *   fw_conn_upgrade.c interim answers; the socket in the application's own hands
  *   fw_conn_lines.c   what the logs are told                                                            */
 #ifndef FW_CONN_PARTS_H
 #define FW_CONN_PARTS_H

@@ -565,6 +565,14 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
     return true;
 }
 
+int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn)
+{
+    if (conn->polled)
+        fw_poll_remove(loop->poll, conn->fd);
+    conn->polled = conn->polled_write = false;
+    return fw_conn_hand_over(conn);
+}
+
 /* --- beginning and end --- */
 
 /* How long a wait in which a rate is to be kept may be without a byte. Its grace is as long. */

@@ -169,6 +169,10 @@ enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
 void fw_loop_stop(struct fw_loop *loop, int how);
 void fw_loop_wake(struct fw_loop *loop);
 
+/* fw_conn_hand_over(), and the poller forgets the socket. Needs no baton: whoever has the connection, in
+ * state APP, may call it. The connection counts as one until fw_conn_take_back() and fw_loop_give(). */
+int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn);
+
 /* Nothing is left to do, or no time. */
 bool fw_loop_done(const struct fw_loop *loop);
 

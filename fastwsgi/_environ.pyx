@@ -83,6 +83,7 @@ cdef str CONTENT_LENGTH = sys.intern("CONTENT_LENGTH")
 cdef str STREAMED = sys.intern("fastwsgi.input_streamed")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
 cdef str WSGI_INPUT = sys.intern("wsgi.input")
+cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
 cdef str SCRIPT_NAME = sys.intern("SCRIPT_NAME")
 cdef str URL_SCHEME = sys.intern("wsgi.url_scheme")
 cdef str HTTP_1_0 = "HTTP/1.0"
@@ -137,6 +138,13 @@ cdef inline bint is_cached(const fw_field *field) noexcept nogil:
         and field.id != FW_N_AUTHORIZATION
         and field.id != FW_N_PROXY_AUTHORIZATION
     )
+
+
+cdef class Reused:
+    """A value that is put into environ after environ, of requests that do not overlap: wsgi.early_hints.
+
+    Templates hold it as well, so that it comes with the copy, and are counted: whoever else holds it has kept it.
+    """
 
 
 cdef class Shape:
@@ -212,14 +220,15 @@ cdef class Environ:
             return <object>self.methods[head.method_id]
         return self.cached_text(fw_conn_request(conn) + head.method.off, head.method.len)
 
-    cdef dict make(self, const fw_conn *conn):
+    cdef dict make(self, const fw_conn *conn, Reused hints):
         """The environ of the request that `conn` holds, but for its body."""
         cdef uint64_t key = self.shape_key(conn)
-        cdef dict environ = self.from_shape(conn, key)
+        cdef dict environ = self.from_shape(conn, key, hints)
         if environ is None:
             environ = self.from_scratch(conn)
+            PyDict_SetItem(environ, EARLY_HINTS, hints)
             if key != 0:
-                self.learn(conn, key, environ)
+                self.learn(conn, key, environ, hints)
         if conn.traits & FW_CLIENT_PROXY:
             self.add_proxy(environ, conn) # a connection's own, in no template
         return environ
@@ -263,7 +272,7 @@ cdef class Environ:
                 hash = mix(hash, field.id)
         return hash | 1
 
-    cdef dict from_shape(self, const fw_conn *conn, uint64_t key):
+    cdef dict from_shape(self, const fw_conn *conn, uint64_t key, Reused hints):
         """The environ of a request of a known shape, or None."""
         cdef Shape shape = <Shape>self.shapes[(key >> 8) & (SHAPE_SLOTS - 1)]
         cdef const fw_head *head = &conn.parser.head
@@ -317,6 +326,11 @@ cdef class Environ:
             if <PyObject *>value != shape.port:
                 PyDict_SetItem(template, REMOTE_PORT, value)
                 shape.port = <PyObject *>value
+        if <PyObject *>hints != shape.hints: # another thread's, or the last one was kept
+            (<Reused>shape.hints).templates -= 1
+            hints.templates += 1
+            PyDict_SetItem(template, EARLY_HINTS, hints)
+            shape.hints = <PyObject *>hints
         environ = PyDict_Copy(template)
         if secrets:
             for i in range(head.count):
@@ -328,7 +342,7 @@ cdef class Environ:
             set_server(environ)
         return environ
 
-    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ) except -1:
+    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ, Reused hints) except -1:
         """Keep a template for this shape, if it is seen for the second time and has no field twice."""
         cdef size_t slot = <size_t>(key >> 8) & (SHAPE_SLOTS - 1)
         cdef const fw_head *head = &conn.parser.head
@@ -369,6 +383,10 @@ cdef class Environ:
             else:
                 name = held[self.cgi_name(base + field.name.off, field.name.len)]
             shape.names[i] = <PyObject *>name
+        if self.shapes[slot] is not None:
+            (<Reused>(<Shape>self.shapes[slot]).hints).templates -= 1
+        hints.templates += 1
+        shape.hints = <PyObject *>hints
         self.shapes[slot] = shape
         return 0
 

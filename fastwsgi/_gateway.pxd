@@ -1,7 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from fastwsgi._environ cimport Environ
+from fastwsgi._environ cimport Environ, Reused
 from fastwsgi._input cimport Input
 from fastwsgi.c_server cimport fw_abort, fw_conn, fw_loop, fw_monitor
 
@@ -46,15 +46,21 @@ cdef class Gateway:
     cdef int serve(self, fw_conn *conn) except -1
     cdef int before(self, Exchange exchange, dict environ) except -1
     cdef int failed(self, Exchange exchange, error) except -1
+    cdef int failed_after_handing(self, fw_conn *conn, error) except -1
     cdef object response(self, const fw_conn *conn, status, headers)
     cdef int access(self, response, dict environ, uint64_t duration_ns) except -1
     cdef int after(self, Exchange exchange, dict environ) except -1
+
+cdef class EarlyHints(Reused):
+    cdef Exchange exchange
 
 cdef class Exchange:
     cdef Gateway gateway
     cdef fw_conn *conn
     cdef object bound_start
     cdef object bound_write
+    cdef EarlyHints hints
+    cdef object socket
     cdef object status
     cdef object headers
     cdef object request
@@ -65,6 +71,11 @@ cdef class Exchange:
     cdef int take_status(self, status) except -1
     cdef int take_fields(self, list headers) except -1
     cdef int take_field(self, tuple field) except -1
+    cdef int take_hints(self, headers) except -1
+    cdef int send_hints(self, list headers) except -1
+    cdef int add_socket(self, dict environ) except -1
+    cdef int let_go(self) except -1
+    cdef int dismiss(self, result) except -1
     cdef int begin(self, long long known) except -1
     cdef int put(self, bytes block) except -1
     cdef int respond(self, result) except -1

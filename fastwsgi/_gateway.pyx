@@ -9,7 +9,8 @@ Who owns what: the connection (`fw_conn`) belongs to the thread that serves it w
 `Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL and using them raises.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_CheckExact
 from cpython.object cimport PyObject
@@ -19,16 +20,24 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from fastwsgi._environ cimport text
+from fastwsgi._environ cimport Reused, text
 from fastwsgi.c_server cimport *
 
 import io
 import os
 import stat
+import sys
 from datetime import timedelta
 
 from fastwsgi.access_format import CLIENT_GONE
+from fastwsgi.handover import HandedSocket
 from fastwsgi.message import Request, Response
+
+# Interned, with their hash computed.
+cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
+# Fields of one 103 answer, bytes.
+cdef size_t HINTS_MOST = 65536
+cdef str HANDED_STATUS = f"{FW_CONN_HANDED_STATUS} Switching Protocols"
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -65,6 +74,11 @@ cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
         raise ValueError(f"{what} has a character that is not in latin-1")
     len[0] = PyUnicode_GET_LENGTH(<PyObject *>value)
     return <const char *>PyUnicode_1BYTE_DATA(<PyObject *>value)
+
+
+cdef object native(value):
+    """A str as it is; bytes, which early hints may be as well, as latin-1."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 cdef inline size_t line_slot(PyObject *name, PyObject *value) noexcept:
@@ -142,13 +156,26 @@ def _real_file(filelike):
     return descriptor, position, status.st_size
 
 
+cdef class EarlyHints(Reused):
+    """wsgi.early_hints: sends a 103 with these headers (pairs of str or bytes) at once. May be called again.
+
+    Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take what is
+    sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where nobody reads it.
+    """
+
+    def __call__(self, headers):
+        self.exchange.take_hints(headers)
+
+
 cdef class Exchange:
-    """One request being answered; used again for the next. Applications call its two bound methods."""
+    """One request being answered; used again for the next. Applications call its bound methods."""
 
     def __cinit__(self, Gateway gateway not None):
         self.gateway = gateway
         self.bound_start = self.start_response
         self.bound_write = self.write
+        self.hints = EarlyHints.__new__(EarlyHints)
+        self.hints.exchange = self
 
     def start_response(self, status, headers, exc_info=None):
         """PEP 3333: begin the response; the returned write() sends a block at once.
@@ -259,6 +286,8 @@ cdef class Exchange:
             raise RuntimeError("write was called after its request had ended")
         if not isinstance(block, bytes):
             raise TypeError(f"write() takes bytes, not {type(block).__name__}")
+        if self.conn.handed:
+            raise ClientGone("the application has taken the socket over")
         self.reclaim()
         try:
             self.begin(-1)
@@ -268,6 +297,94 @@ cdef class Exchange:
                 raise ClientGone("the client has closed the connection")
         finally:
             self.offer()
+
+    cdef int take_hints(self, headers) except -1:
+        cdef fw_conn *conn = self.conn
+        if conn is NULL:
+            raise RuntimeError("early_hints was called after its request had ended")
+        if conn.parser.head.minor == 0 or conn.handed:
+            return 0
+        self.reclaim()
+        try:
+            # what the socket does not take must not make the answer wait
+            if conn.resp.stage < FW_RESP_BODY and not conn.blocked:
+                self.send_hints([(native(name), native(value)) for name, value in headers])
+        finally:
+            self.offer()
+        return 0
+
+    cdef int send_hints(self, list headers) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef fw_interim interim
+        cdef fw_error error
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef int id
+        if fw_conn_interim_begin(conn, &interim, b"103 Early Hints", 15) != FW_OK:
+            raise MemoryError
+        try:
+            for name, value in headers:
+                id = self.gateway.name_id(name, &name_data, &name_len)
+                value_data = latin1(value, "header value", &value_len)
+                error = fw_resp_named_field(
+                    &interim.resp, &interim.buf, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+                    value_data, <size_t>value_len,
+                )
+                if error != FW_OK:
+                    raise ValueError(f"{error_text(error)}: {name!r}")
+            if fw_buf_live(&interim.buf) > HINTS_MOST:
+                raise ValueError(f"early hints of more than {HINTS_MOST} bytes")
+            if fw_conn_interim_send(conn, &interim) != FW_OK:
+                raise ClientGone("the client has closed the connection")
+        finally:
+            fw_conn_interim_drop(conn, &interim)
+        return 0
+
+    cdef int add_socket(self, dict environ) except -1:
+        """The client asks for another protocol: the application may take the socket."""
+        cdef fw_conn *conn = self.conn
+        self.socket = HandedSocket(conn.fd, self.hand_over, fw_conn_behind(conn).len > 0)
+        environ["gunicorn.socket"] = environ["fastwsgi.socket"] = self.socket
+        return 0
+
+    def hand_over(self):
+        """The application uses the socket: the connection is its own. Returns the bytes behind the request."""
+        cdef fw_conn *conn = self.conn
+        cdef fw_error error
+        cdef fw_span behind
+        if conn is NULL:
+            raise RuntimeError("the socket was used after its request had ended")
+        if conn.resp.stage >= FW_RESP_BODY:
+            raise RuntimeError("the socket was used after the response had begun")
+        if fw_conn_body_is_early(conn):
+            raise RuntimeError("the socket was used before the request's body was read")
+        self.reclaim()
+        try:
+            with nogil:
+                error = fw_conn_drain(conn)
+            if error != FW_OK:
+                raise ClientGone("the client has closed the connection, or does not read")
+            behind = fw_conn_behind(conn)
+            rest = b""
+            if behind.len > 0:
+                rest = PyBytes_FromStringAndSize(fw_conn_request(conn) + behind.off, behind.len)
+            fw_loop_hand_over(self.gateway.loop, conn)
+        finally:
+            self.offer()
+        return rest
+
+    cdef int let_go(self) except -1:
+        """The request is over: the socket is ours again, used or not."""
+        cdef fw_conn *conn = self.conn
+        cdef int fd = self.socket.release()
+        self.socket = None
+        if conn.handed:
+            self.reclaim()
+            conn.resp.status = FW_CONN_HANDED_STATUS
+            self.status, self.headers = HANDED_STATUS, []
+            fw_conn_take_back(conn, fd)
+        return 0
 
     cdef void offer(self) noexcept:
         """The application is about to have the thread: what waits to be sent must not wait for it."""
@@ -347,6 +464,8 @@ cdef class Exchange:
     cdef int respond(self, result) except -1:
         cdef bint done
         self.reclaim()
+        if self.conn.handed:
+            return self.dismiss(result)
         if PyList_CheckExact(result) or PyTuple_CheckExact(result):
             self.respond_blocks(result)
             return self.finish()
@@ -356,6 +475,8 @@ cdef class Exchange:
                 done = self.respond_file(<FileWrapper>result)
             if not done:
                 self.respond_iterable(result)
+            if self.conn.handed:
+                return 0
             self.finish()
             self.send_unless_quick() # what close() does, perhaps slowly, is no client's concern
         finally:
@@ -365,6 +486,15 @@ cdef class Exchange:
                 self.offer()
                 close()
                 self.reclaim()
+        return 0
+
+    cdef int dismiss(self, result) except -1:
+        """The application has taken the socket over; what it gives is no answer to anything."""
+        close = getattr(result, "close", None)
+        if close is not None:
+            self.offer()
+            close()
+            self.reclaim()
         return 0
 
     cdef int finish(self) except -1:
@@ -413,6 +543,8 @@ cdef class Exchange:
             self.offer()
             block = next_of(blocks)
             self.reclaim()
+            if conn.handed:
+                return 0
             if block is None:
                 break
             if not isinstance(block, bytes):
@@ -535,7 +667,9 @@ cdef class Gateway:
         if self.access_log:
             began = fw_clock_ns()
         try:
-            environ = self.environ.make(conn)
+            environ = self.environ.make(conn, exchange.hints)
+            if conn.parser.framing.upgrade:
+                exchange.add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
                 if fw_conn_body_is_early(conn):
@@ -552,9 +686,12 @@ cdef class Gateway:
             )
             if conn.resp.dropped and not self.warned_dropped:
                 self.warn_dropped(environ)
-            fw_conn_answered(conn)
+            if not conn.handed:
+                fw_conn_answered(conn)
         except BaseException as error:
             self.failed(exchange, error)
+        if exchange.socket is not None:
+            exchange.let_go()
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
             conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
             exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
@@ -563,11 +700,17 @@ cdef class Gateway:
         if self.hooked:
             self.after(exchange, environ)
         exchange.end()
-        # Somebody who kept start_response or write must not reach the next request with it.
+        if environ is not None:
+            # An environ that is kept (in a cycle with its request, for example) is not to keep the exchange.
+            if Py_REFCNT(<PyObject *>environ) > 1 and PyDict_GetItem(environ, EARLY_HINTS) is not NULL:
+                PyDict_SetItem(environ, EARLY_HINTS, None)
+            environ = None
+        # Somebody who kept start_response or the like must not reach the next request with it.
         if (
             Py_REFCNT(<PyObject *>exchange.bound_start) == 1
             and Py_REFCNT(<PyObject *>exchange.bound_write) == 1
-            and Py_REFCNT(<PyObject *>exchange) == 3
+            and Py_REFCNT(<PyObject *>exchange.hints) == 1 + exchange.hints.templates
+            and Py_REFCNT(<PyObject *>exchange) == 4
         ):
             self.spare = exchange
         return 0
@@ -606,6 +749,8 @@ cdef class Gateway:
         cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
+        if conn.handed:
+            return self.failed_after_handing(conn, error)
         if lost == FW_OK and conn.body_error != FW_OK and fw_error_status(<fw_error>conn.body_error) == 0:
             lost = <fw_error>conn.body_error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
@@ -630,6 +775,18 @@ cdef class Gateway:
             self.log.warning("The body of %s could not be read: %s", target, error)
         else:
             self.log.exception("Error handling request %s", target)
+        return 0
+
+    cdef int failed_after_handing(self, fw_conn *conn, error) except -1:
+        """The application has taken the socket over. Those for gunicorn say by StopIteration that this was all."""
+        cdef fw_head *head = &conn.parser.head
+        if isinstance(error, StopIteration) or (self.on_abort.told and isinstance(error, SystemExit)):
+            return 0
+        target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
+        if isinstance(error, ConnectionError):
+            self.log.debug("Client left the socket of %s: %r", target, error)
+        else:
+            self.log.exception("Error handling the socket of %s", target)
         return 0
 
     def warn_dropped(self, environ):

@@ -43,7 +43,8 @@ class Loop:
     max_requests `retire` is called, once, and the loop goes on; without it the loop leaves by itself. With
     `own_listeners` nobody else accepts from the TCP listeners: when the loop stops gracefully, they are
     closed to new connections. The hooks are called with `worker`, in the thread that serves: pre_request
-    before the application is called, post_request when the response is made, whatever it is.
+    before the application is called, post_request when the response is made, whatever it is. What the
+    switches from `permit_obsolete_folding` on let through is in docs/http.md.
 
     While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
     the handler that was there is called: csrc/fw_abort.h.
@@ -95,6 +96,11 @@ class Loop:
         pre_request: Callable[[Any, Request], object] | None = None,
         post_request: Callable[[Any, Request, dict[str, object], Response], object] | None = None,
         retire: Callable[[], None] | None = None,
+        permit_obsolete_folding: bool = False,
+        strip_header_spaces: bool = False,
+        permit_unconventional_http_method: bool = False,
+        permit_unconventional_http_version: bool = False,
+        casefold_http_method: bool = False,
     ) -> None: ...
     @property
     def requests(self) -> int:

@@ -84,6 +84,9 @@ cdef class Loop:
         bint stream_request_body=False, size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
         str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1,
         int watch_fd=-1, str script_name="", retire=None, bint own_listeners=False, bint sendfile=True, proxies=None, worker=None, pre_request=None, post_request=None,
+        bint permit_obsolete_folding=False, bint strip_header_spaces=False,
+        bint permit_unconventional_http_method=False, bint permit_unconventional_http_version=False,
+        bint casefold_http_method=False,
     ):
         cdef fw_loop_config config
         cdef bytes server = b"Server: %b\r\n" % server_software.partition("/")[0].encode("latin-1")
@@ -102,6 +105,13 @@ cdef class Loop:
         config.limits.line = limit_request_line
         config.limits.fields = limit_request_fields
         config.limits.field_size = limit_request_field_size
+        config.limits.rules = (
+            (FW_RULE_UNFOLD if permit_obsolete_folding else 0)
+            | (FW_RULE_STRIP_NAME if strip_header_spaces else 0)
+            | (FW_RULE_ANY_METHOD if permit_unconventional_http_method else 0)
+            | (FW_RULE_ANY_VERSION if permit_unconventional_http_version else 0)
+            | (FW_RULE_FOLD_CASE if casefold_http_method else 0)
+        )
         config.limits.head = head_limit(&config.limits)
         config.limits.body = limit_request_body
         config.timeouts.head_ms = milliseconds("head_timeout", head_timeout)
@@ -383,6 +393,7 @@ def template(listener, str software, errors, bint multithread, bint multiprocess
         "wsgi.multiprocess": bool(multiprocess),
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
+        "wsgi.early_hints": None,
         "SERVER_SOFTWARE": software,
         "SERVER_NAME": name,
         "SERVER_PORT": str(port),

@@ -94,6 +94,14 @@ cdef extern from "fw_head.h" nogil:
         uint32_t field_size
         uint32_t head
         uint64_t body
+        uint32_t rules
+
+    enum fw_rule:
+        FW_RULE_ANY_METHOD
+        FW_RULE_UNFOLD
+        FW_RULE_STRIP_NAME
+        FW_RULE_ANY_VERSION
+        FW_RULE_FOLD_CASE
 
     fw_limits fw_limits_default()
 
@@ -134,6 +142,7 @@ cdef extern from "fw_framing.h" nogil:
     struct fw_framing:
         fw_span host
         uint8_t kind
+        bint upgrade
 
 cdef extern from "fw_parser.h" nogil:
     struct fw_parser:
@@ -186,6 +195,8 @@ cdef extern from "fw_buf.h" nogil:
 
     struct fw_pool:
         pass
+
+    size_t fw_buf_live(const fw_buf *buf)
 
 cdef extern from "fw_resp.h" nogil:
     enum fw_resp_stage:
@@ -300,6 +311,8 @@ cdef extern from "fw_conn.h" nogil:
         uint32_t script
         fw_proxy proxy
         uint8_t error
+        bint blocked
+        bint handed
         fw_buf out
         fw_parser parser
         uint64_t body_len
@@ -322,6 +335,19 @@ cdef extern from "fw_conn.h" nogil:
     fw_error fw_conn_write(fw_conn *conn, const char *block, size_t len)
     fw_error fw_conn_push(fw_conn *conn)
     fw_error fw_conn_sendfile(fw_conn *conn, int fd, off_t off, uint64_t len)
+    struct fw_interim:
+        fw_resp resp
+        fw_buf buf
+
+    enum:
+        FW_CONN_HANDED_STATUS
+
+    fw_error fw_conn_interim_begin(fw_conn *conn, fw_interim *interim, const char *status, size_t len)
+    fw_error fw_conn_interim_send(fw_conn *conn, fw_interim *interim)
+    void fw_conn_interim_drop(fw_conn *conn, fw_interim *interim)
+    fw_error fw_conn_drain(fw_conn *conn)
+    fw_span fw_conn_behind(const fw_conn *conn)
+    void fw_conn_take_back(fw_conn *conn, int fd)
     bint fw_conn_full(const fw_conn *conn)
     bint fw_conn_waits(const fw_conn *conn)
     void fw_conn_answered(fw_conn *conn)
@@ -378,6 +404,7 @@ cdef extern from "fw_loop.h" nogil:
     void fw_loop_send(fw_loop *loop)
     fw_pull fw_loop_wait_body(fw_loop *loop, fw_conn *conn)
     bint fw_loop_wait_room(fw_loop *loop, fw_conn *conn)
+    int fw_loop_hand_over(fw_loop *loop, fw_conn *conn)
     void fw_loop_stop(fw_loop *loop, int how)
     bint fw_loop_done(const fw_loop *loop)
 

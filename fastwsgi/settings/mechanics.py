@@ -23,8 +23,6 @@ from fastwsgi.settings.values import (
     writable_directory,
 )
 
-STRICT = "not built yet: such requests are refused"
-
 # Of one connection in memory: its buffers count in 32 bits.
 MOST_KEPT = 2**30
 
@@ -255,23 +253,20 @@ class ServerMechanics(Section):
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept header fields that are folded over several lines.",
+        help="Accept header fields that are folded over several lines, but for those that frame or route.",
     )
     strip_header_spaces = Setting(
         "--strip-header-spaces",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept white space between a header field's name and its colon.",
+        help="Accept white space between a field's name and its colon, but for fields that frame or route.",
     )
     permit_unconventional_http_method = Setting(
         "--permit-unconventional-http-method",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
         help="Accept methods of any length, and with small letters.",
     )
     permit_unconventional_http_version = Setting(
@@ -279,16 +274,14 @@ class ServerMechanics(Section):
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept other versions than 1.0 and 1.1.",
+        help="Accept other versions than 1.0 and 1.1, as one of these.",
     )
     casefold_http_method = Setting(
         "--casefold-http-method",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Turn methods into capitals.",
+        help="Turn methods into capitals. Small letters need --permit-unconventional-http-method.",
     )
     forwarder_headers = Setting(
         "--forwarder-headers",

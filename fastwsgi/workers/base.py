@@ -219,6 +219,11 @@ class Worker:
             limit_request_fields=min(settings.limit_request_fields, MOST_REQUEST_FIELDS)
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
+            permit_obsolete_folding=settings.permit_obsolete_folding,
+            strip_header_spaces=settings.strip_header_spaces,
+            permit_unconventional_http_method=settings.permit_unconventional_http_method,
+            permit_unconventional_http_version=settings.permit_unconventional_http_version,
+            casefold_http_method=settings.casefold_http_method,
             limit_request_body=settings.limit_request_body,
             stream_request_body=settings.stream_request_body,
             body_memory=settings.body_memory,

@@ -712,6 +712,64 @@ static void continue_waits_for_room(void)
     }
 }
 
+/* However the body comes afterwards; and for each request of a connection. */
+static void continue_is_said_once(void)
+{
+    static const char head[] =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    static const char body[] = "5\r\nhello\r\n0\r\n\r\n";
+    begin(pair_unix, 0);
+    for (int round = 0; round < 3; round++) {
+        peer.got.len = 0;
+        send_text(head);
+        CHECK(text_is(&peer.got, "HTTP/1.1 100 Continue\r\n\r\n"));
+        for (size_t at = 0; at < sizeof body - 2; at++) {
+            send_bytes(body + at, 1);
+            CHECK_EQUAL(peer.got.len, 25);
+        }
+        send_bytes(body + sizeof body - 2, 1);
+        text_take(&peer.got, 25);
+        CHECK_EQUAL(only_status(), 200);
+    }
+    /* a request behind one, in one piece: its client is told behind the answer before */
+    struct text both = {0};
+    peer.got.len = 0;
+    text_print(&both, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n%s", head);
+    send_bytes(both.data, both.len);
+    CHECK(peer.got.len > 25 && memcmp(peer.got.data, "HTTP/1.1 204", 12) == 0 &&
+          memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
+    peer.got.len = 0;
+    send_text(body);
+    CHECK_EQUAL(only_status(), 200);
+    text_drop(&both);
+    end();
+}
+
+/* Any refusal of the head comes instead; one of the body comes behind it. */
+static void continue_and_refusals(void)
+{
+    static const char *const fields[] = {"Content-Length: 5x", "Transfer-Encoding: gzip",
+                                         "Content-Length: 5\r\nTransfer-Encoding: chunked"};
+    static const int statuses[] = {400, 501, 400};
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        struct text text = {0};
+        begin(pair_unix, 0);
+        text_print(&text, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n%s\r\n\r\n", fields[i]);
+        send_bytes(text.data, text.len);
+        CHECK_EQUAL(only_status(), statuses[i]);
+        text_drop(&text);
+        end();
+    }
+    begin(pair_unix, 0);
+    env.limits.body = 4;
+    send_text("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    send_text("5\r\nhello\r\n0\r\n\r\n");
+    CHECK(peer.got.len > 25);
+    text_take(&peer.got, 25);
+    CHECK_EQUAL(only_status(), 413);
+    end();
+}
+
 static void a_body_that_is_refused_is_not_asked_for(void)
 {
     begin(pair_tcp, 0);
@@ -1371,6 +1429,8 @@ static const struct fw_test tests[] = {
     {"file_systems_without_unnamed_files", file_systems_without_unnamed_files},
     {"continue_is_said_where_it_is_waited_for", continue_is_said_where_it_is_waited_for},
     {"continue_waits_for_room", continue_waits_for_room},
+    {"continue_is_said_once", continue_is_said_once},
+    {"continue_and_refusals", continue_and_refusals},
     {"a_body_that_is_refused_is_not_asked_for", a_body_that_is_refused_is_not_asked_for},
     {"refusals_in_every_state", refusals_in_every_state},
     {"a_refused_head_gets_no_body", a_refused_head_gets_no_body},

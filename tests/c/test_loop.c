@@ -296,6 +296,40 @@ static void idle_connections_are_cheap(void)
     end();
 }
 
+/* The loop lets go of a socket that the application takes, and counts it until it is closed. */
+static void a_socket_is_handed_over(void)
+{
+    for (int closed_by_user = 0; closed_by_user < 2; closed_by_user++) {
+        begin();
+        struct peer *client = accepted(PEER_V4), *other = accepted(PEER_V4);
+        struct fw_conn *conn;
+        say(client, hello);
+        TURN_UNTIL(has_answers(client, 1)); /* it has waited in the poller by now */
+        say(client, hello);
+        while ((conn = fw_loop_take(&loop)) == NULL)
+            fw_loop_step(&loop);
+        unsigned long ctls = fault_calls(FAULT_epoll_ctl);
+        int fd = fw_loop_hand_over(&loop, conn);
+        CHECK_EQUAL(fault_calls(FAULT_epoll_ctl), ctls + 1);
+        CHECK(!conn->polled && conn->queue == FW_QUEUE_NONE);
+        CHECK_EQUAL(loop.connections, 2);
+        say(client, "frames");
+        say(other, hello);
+        fw_loop_step(&loop); /* as a loop may that others step meanwhile */
+        for (int i = 0; i < loop.event_count; i++)
+            CHECK(loop.events[i].who != conn);
+        CHECK_EQUAL(conn->state, FW_CONN_APP);
+        if (closed_by_user)
+            close(fd);
+        fw_conn_take_back(conn, closed_by_user ? -1 : fd);
+        fw_loop_give(&loop, conn);
+        TURN_UNTIL(has_answers(other, 1) && (client->ended || client->reset));
+        peer_close(client);
+        TURN_UNTIL(loop.connections == 1);
+        end();
+    }
+}
+
 static void all_read(void)
 {
     for (size_t i = 0; i < client_count; i++)
@@ -1567,6 +1601,7 @@ static const struct fw_test tests[] = {
     {"mapped_addresses", mapped_addresses},
     {"a_request_costs_two_calls", a_request_costs_two_calls},
     {"idle_connections_are_cheap", idle_connections_are_cheap},
+    {"a_socket_is_handed_over", a_socket_is_handed_over},
     {"random_streams", random_streams},
     {"answers_of_one_turn", answers_of_one_turn},
     {"answers_that_wait_when_the_loop_ends", answers_that_wait_when_the_loop_ends},

@@ -113,7 +113,8 @@ class TestEnviron:
         assert environ["wsgi.multiprocess"] is False
         assert environ["wsgi.run_once"] is False
         assert environ["wsgi.input_terminated"] is True
-        assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper"} <= environ.keys()
+        assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "wsgi.early_hints"} <= environ.keys()
+        assert not {"gunicorn.socket", "fastwsgi.socket"} & environ.keys()
 
     def test_types(self, environ_server: Server) -> None:
         with environ_server.connect() as client:
