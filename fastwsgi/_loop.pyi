@@ -36,8 +36,9 @@ class Loop:
     connection is used twice. linger=0: a connection is closed right behind its last answer. `leave_idle`: how
     long connections that wait for a request may go on doing so when the loop is told to stop. `board`,
     `slot`: where this worker shows what it does. When `watch_fd` hangs up, the loop stops gracefully.
-    With access_log each request is logged: by the core, which writes lines of `access_format` to the descriptor `access_fd`,
-    where both are given and it knows what the format names; else by log.access(). `script_name` is the path
+    With access_log each request is logged: by the core, which writes lines of `access_format` to the descriptor
+    `access_fd`, where both are given and it knows what the format names; else by log.access(). `script_name` is
+    the path
     that the application is mounted below. Without `sendfile` files of wsgi.file_wrapper are read and written.
     `proxies`: whom to believe what is said of clients.
     After max_requests `retire` is called, once, and the loop goes on; without it the loop leaves by itself.
