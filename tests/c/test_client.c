@@ -53,7 +53,8 @@ static void begin_by(enum peer_family family)
     static const char format[] = "%(h)s %(U)s %(s)s %(D)s";
     CHECK_EQUAL(fw_access_init(&access_log, format, sizeof format - 1, log_fd, "", 0), FW_ACCESS_OK);
     config.limits = fw_limits_default();
-    config.timeouts = (struct fw_timeouts){HEAD_MS, 4000, 5000, 6000, 1000};
+    config.timeouts = (struct fw_timeouts){
+        .head_ms = HEAD_MS, .body_ms = 4000, .keepalive_ms = 5000, .write_ms = 6000, .linger_ms = 1000};
     config.body_memory = 8000;
     config.queue_mark = 100000;
     config.connections = 100;
