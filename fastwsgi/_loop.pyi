@@ -27,7 +27,6 @@ class Log(Protocol):
 class Loop:
     """Serves a WSGI application on listening sockets, in one thread.
 
-<<<<<<< HEAD
     The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, rates in
     bytes a second, and 0 means "no limit" for head_timeout, body_timeout, write_timeout, min_body_rate,
     min_write_rate, max_requests, limit_request_line, limit_request_field_size and limit_request_body. A
@@ -46,26 +45,6 @@ class Loop:
     closed to new connections. The hooks are called with `worker`, in the thread that serves: pre_request
     before the application is called, post_request when the response is made, whatever it is. What the
     switches from `permit_obsolete_folding` on let through is in docs/http.md.
-=======
-    The listeners are bound, listening and non-blocking. Times are in seconds, sizes in bytes, rates in bytes
-    a second, and 0 means "no limit" for head_timeout, body_timeout, write_timeout, min_body_rate,
-    min_write_rate, max_requests, limit_request_line, limit_request_field_size and limit_request_body. A body
-    longer than `body_memory` goes to a file without a name in `tmpdir`, by default the usual directory; with
-    `stream_request_body` the application is called when the head is there, and reads the body as it comes.
-    An application waits while its client has more than `output_buffer` still to take. keepalive=0: no
-    connection is used twice. linger=0: a connection is closed right behind its last answer. `leave_idle`:
-    how long connections that wait for a request may go on doing so when the loop is told to stop. `board`,
-    `slot`: where this worker shows what it does. When `watch_fd` hangs up, the loop stops gracefully. With
-    access_log each request is logged: by the core, which writes lines of `access_format` to the descriptor
-    `access_fd`, where both are given and it knows what the format names; else by log.access(). `script_name`
-    is the path that the application is mounted below. Without `sendfile` files of wsgi.file_wrapper are read
-    and written. `proxies`: whom to believe what is said of clients. After max_requests `retire` is called,
-    once, and the loop goes on; without it the loop leaves by itself. With `own_listeners` nobody else
-    accepts from the TCP listeners: when the loop stops gracefully, they are closed to new connections. The
-    hooks are called with `worker`, in the thread that serves: pre_request before the application is called,
-    post_request when the response is made, whatever it is. What the switches from `permit_obsolete_folding`
-    on let through is in docs/http.md.
->>>>>>> i4-switches
 
     While it runs, SIGABRT from another process is answered to the client of a call that is going on, before
     the handler that was there is called: csrc/fw_abort.h.
