@@ -24,7 +24,7 @@ def switch(name: str) -> str:
 
 
 # Never -march=native: a wheel has to run on any machine of its architecture.
-compile_flags = ["-std=c11", "-fvisibility=hidden"]
+compile_flags = ["-std=c11", "-fvisibility=hidden", "-fno-plt"]
 link_flags: list[str] = []
 if switch("DEBUG"):
     compile_flags += ["-O0", "-g", "-UNDEBUG"]
@@ -32,7 +32,7 @@ else:
     compile_flags += ["-O3", "-g0", "-DNDEBUG"]
 if switch("SANITIZE"):
     sanitizers = [f"-fsanitize={switch('SANITIZE')}", "-fno-omit-frame-pointer", "-g"]
-    compile_flags += sanitizers
+    compile_flags += [*sanitizers, "-DFW_SYS_LIBC"]
     link_flags += sanitizers
 if switch("LTO"):
     compile_flags += ["-flto", "-ffat-lto-objects"]

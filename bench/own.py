@@ -1,6 +1,7 @@
-"""What fastwsgi's own features cost: the access log, starting, eight workers' memory, being idle.
+"""What fastwsgi's own features cost: the access log, long bodies, starting, memory, idling, crowds.
 
-No peers here: each figure is of fastwsgi with and without something, rates in interleaved rounds.
+No peers here but nginx, for files: each figure is of fastwsgi with and without something, rates in
+interleaved rounds.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import machine, procfs
+from bench import bodies, crowd, machine, procfs
 from bench.candidates import CANDIDATES
 from bench.cases import CASES
 from bench.environments import ROOT
 from bench.errors import BenchError, CandidateError
+from bench.figure import Figure
 from bench.goals import SUBJECT
 from bench.measure import Settings, measure_case
 from bench.results import cpu, rate
@@ -49,29 +51,24 @@ STOP_MOST_S = 10.0
 REQUEST = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured thing; `goal` is in words, `reached` None where there is none."""
-
-    what: str
-    without: str
-    figure: str
-    goal: str = ""
-    reached: bool | None = None
-
-
 def measure(installed: Installed, settings: Settings, say: Callable[[str], None]) -> list[Figure]:
     """All figures. CandidateError: a server did not do what it was started for."""
     figures = []
     for case, most in (("hello", 0.12), ("flask", 0.02)):
         say(f"access log, {case}")
         figures.append(access_log(installed, settings, case, most))
+    say("files and uploads")
+    figures += [bodies.files(installed, settings), *bodies.uploads(installed, settings)]
     say("starting")
     figures.append(starting(installed))
     say("memory")
     figures.append(memory(installed))
     say("idle")
-    return [*figures, *idle(installed)]
+    figures += idle(installed)
+    say("idle connections")
+    figures.append(idle_connections(installed, settings))
+    say("slow clients")
+    return [*figures, *slow_clients(installed, settings)]
 
 
 def access_log(installed: Installed, settings: Settings, name: str, most: float) -> Figure:
@@ -163,6 +160,40 @@ def idle(installed: Installed) -> list[Figure]:
             str(sum(counts.values())),
             "none",
             sum(counts.values()) == 0,
+        ),
+    ]
+
+
+def idle_connections(installed: Installed, settings: Settings) -> Figure:
+    each = crowd.idle_bytes(installed, settings)
+    return Figure(
+        f"memory of {crowd.IDLE:,} idle keep-alive connections on one worker, PSS",
+        "",
+        f"{each:.0f} bytes each",
+        "under 2 KiB",
+        each < 2048,
+    )
+
+
+def slow_clients(installed: Installed, settings: Settings) -> list[Figure]:
+    """What a normal load notices of clients that send a byte a second."""
+    without, beside = crowd.beside_slow_clients(installed, settings)
+    what = f"beside {crowd.SLOW:,} clients that send a byte a second, hello"
+    slower, later = 1 - beside.rate / without.rate, beside.p99_ms / without.p99_ms - 1
+    return [
+        Figure(
+            f"rate {what}",
+            f"{without.rate:,.0f} req/s",
+            f"{beside.rate:,.0f} req/s: {slower:+.1%} of the rate",
+            "within 10%",
+            slower <= 0.10,
+        ),
+        Figure(
+            f"p99 {what}",
+            f"{without.p99_ms:.2f} ms",
+            f"{beside.p99_ms:.2f} ms: {later:+.1%}",
+            "within 10%",
+            later <= 0.10,
         ),
     ]
 

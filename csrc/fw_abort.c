@@ -46,7 +46,8 @@ static void answer_for(struct fw_player *me, struct fw_conn *conn, const struct 
         fw_monitor_offer(monitor, me, conn);
 }
 
-/* Whom the signal is for: who has been in the application for longest. NULL: nobody is there. */
+/* Whom the signal is for: who has been in the application for longest, without having taken its socket. NULL:
+ * nobody is there. */
 static struct fw_player *find_player(const struct fw_baton *baton)
 {
     struct fw_player *found = NULL;
@@ -54,7 +55,7 @@ static struct fw_player *find_player(const struct fw_baton *baton)
     for (uint32_t i = 0; i < baton->count; i++) {
         struct fw_player *player = &baton->players[i];
         const struct fw_conn *conn = atomic_load(&player->lent);
-        if (conn == NULL || atomic_load(&player->told) || atomic_load(&player->thread) == 0)
+        if (conn == NULL || conn->handed || atomic_load(&player->told) || atomic_load(&player->thread) == 0)
             continue;
         if (found == NULL || conn->began_ns < since_ns) {
             found = player;

@@ -167,10 +167,11 @@ static bool add_path(struct fw_access *access, const struct fw_access_entry *ent
         len = fw_scan_unquote(path, len, decoded);
         path = decoded;
     }
-    if (access->mount_len > 0 && len >= access->mount_len &&
-        memcmp(path, access->mount, access->mount_len) == 0) {
-        path += access->mount_len;
-        len -= access->mount_len;
+    const char *mount = entry->mount != NULL ? entry->mount : access->mount;
+    size_t mount_len = entry->mount != NULL ? entry->mount_len : access->mount_len;
+    if (mount_len > 0 && len >= mount_len && memcmp(path, mount, mount_len) == 0) {
+        path += mount_len;
+        len -= mount_len;
     }
     return add_value(access, path, len);
 }

@@ -75,6 +75,8 @@ struct fw_access_entry {
     const struct fw_head *head; /* its fields; NULL: not known */
     const char *addr;
     size_t addr_len;
+    const char *mount; /* where this request's application is mounted; NULL: where all are */
+    size_t mount_len;
     struct fw_span line; /* the request line, or what came of it */
     bool parsed;         /* ... which is three words: those below */
     struct fw_span method, path, query, protocol;

@@ -34,6 +34,8 @@ void FW_FREE(void *old);
 
 #define FW_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define FW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Of a function that is rarely called: it is kept out of the way of those that are called always. */
+#define FW_COLD __attribute__((cold, noinline))
 
 static inline struct fw_span fw_span_of(size_t off, size_t len)
 {

@@ -48,9 +48,11 @@ static void part(struct fw_baton *baton, struct fw_player *player)
     struct fw_conn *conn = player->conn;
     fw_loop_part(baton->loop, conn);
     conn->env = &player->env;
-    conn->blocked = false;    /* nobody will tell it that there is room */
-    (void)fw_conn_push(conn); /* what has waited for more; a failure is in conn->error */
+    conn->blocked = false; /* nobody will tell it that there is room */
+    if (!conn->handed)
+        (void)fw_conn_push(conn); /* what has waited for more; a failure is in conn->error */
     player->outcome = FW_OUTCOME_NONE;
+    player->waits_for = FW_QUEUE_NONE;
     atomic_store_explicit(&player->away, true, memory_order_release);
 }
 
@@ -68,6 +70,9 @@ bool fw_baton_init(struct fw_baton *baton, struct fw_loop *loop, uint32_t player
         player->index = i;
         player->env.limits = loop->env.limits;
         player->env.timeouts = loop->env.timeouts;
+        player->env.body_rate = loop->env.body_rate;
+        player->env.write_rate = loop->env.write_rate;
+        player->env.body_early = loop->env.body_early;
         player->env.body_memory = loop->env.body_memory;
         player->env.queue_mark = loop->env.queue_mark;
         player->env.tmpdir = loop->env.tmpdir;
@@ -119,6 +124,23 @@ bool fw_baton_join(struct fw_baton *baton, struct fw_player *me)
     return wait_as_spare(baton, me);
 }
 
+/* What it has noted for the error log while it was away. */
+static void take_refusals(struct fw_loop *loop, struct fw_player *player)
+{
+    struct fw_refusals *from = &player->env.refusals, *into = &loop->env.refusals;
+    if (FW_LIKELY(from->count == 0))
+        return;
+    fw_loop_wake(loop); /* the next wait is to be short: they are logged after it */
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (into->count < FW_REFUSALS)
+            into->each[into->count++] = from->each[i];
+        else
+            into->missed++;
+    }
+    into->missed += from->missed;
+    from->count = from->missed = 0;
+}
+
 void fw_baton_collect(struct fw_baton *baton)
 {
     if (FW_LIKELY(atomic_load_explicit(&baton->returned, memory_order_relaxed) == NULL))
@@ -128,6 +150,7 @@ void fw_baton_collect(struct fw_baton *baton)
     while (player != NULL) {
         struct fw_player *next = player->next_returned;
         struct fw_conn *conn = player->conn;
+        take_refusals(baton->loop, player);
         fw_loop_meet(baton->loop, conn);
         switch ((enum fw_outcome)player->outcome) {
         case FW_OUTCOME_NONE:
@@ -140,6 +163,9 @@ void fw_baton_collect(struct fw_baton *baton)
             break;
         case FW_OUTCOME_REFUSED:
             fw_conn_refuse(conn, (enum fw_error)player->outcome_error);
+            break;
+        case FW_OUTCOME_TAKEN_BACK:
+            fw_conn_take_back(conn, player->outcome_fd);
             break;
         }
         fw_loop_give(baton->loop, conn);
@@ -220,6 +246,8 @@ void fw_baton_understudy(struct fw_baton *baton)
     const struct timespec tick = {.tv_nsec = 1000000};
     struct fw_player *player = player_of(baton, atomic_load(&baton->hand));
     struct fw_conn *conn = player->conn;
+    if (conn != NULL && conn->handed)
+        conn = NULL; /* the application has its socket, and nothing waits to be sent */
     uint32_t offer = atomic_load(&baton->offers);
     fw_loop_send(baton->loop);
     for (;;) {
@@ -272,31 +300,87 @@ void fw_baton_last(struct fw_baton *baton)
 
 /* --- away --- */
 
+enum wait { WAIT_ON, WAIT_LATE, WAIT_SLOW, WAIT_STOPPED };
+
+/* Wait a moment for what the client must do. What it has moved since the last wait counts for its rate, and
+ * the time of this one against it, as in the lists of the loop. */
+static enum wait wait_for_client(struct fw_baton *baton, struct fw_player *me, enum fw_queue_kind kind,
+                                 short events)
+{
+    struct fw_conn *conn = me->conn;
+    const struct fw_rate *rate = kind == FW_QUEUE_BODY ? &me->env.body_rate : &me->env.write_rate;
+    uint64_t most_ms = baton->loop->queues[kind].length_ms; /* of these two it never changes */
+    fw_clock_update(&me->env.clock);
+    uint64_t now_ms = me->env.clock.now_ms;
+    if (me->waits_for != kind || conn->progress > 0) {
+        me->waits_for = (uint8_t)kind;
+        me->since_ms = now_ms;
+        if (!fw_rate_earn(rate, &conn->credit_ns, conn->progress))
+            return WAIT_SLOW;
+        conn->progress = 0;
+    }
+    if (now_ms - me->since_ms >= most_ms)
+        return WAIT_LATE;
+    if (atomic_load(&baton->loop->stop) == FW_STOP_NOW)
+        return WAIT_STOPPED;
+    uint64_t left_ms = most_ms - (now_ms - me->since_ms);
+    struct pollfd client = {.fd = conn->fd, .events = events};
+    (void)poll(&client, 1, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
+    fw_clock_update(&me->env.clock);
+    fw_rate_charge(&conn->credit_ns, me->env.clock.now_ms - now_ms);
+    fw_loop_call_goes_on(baton->loop, conn);
+    return WAIT_ON;
+}
+
 bool fw_player_wait_room(struct fw_baton *baton, struct fw_player *me)
 {
     struct fw_conn *conn = me->conn;
     conn->blocked = false;
-    conn->progress = false;
     (void)fw_conn_push(conn);
-    fw_clock_update(&me->env.clock);
-    uint64_t now_ms = me->env.clock.now_ms;
-    if (conn->progress || me->wrote_ms == 0)
-        me->wrote_ms = now_ms;
-    if (conn->error != FW_OK || !fw_conn_waits(conn)) {
-        me->wrote_ms = 0;
-        return false;
+    if (conn->error == FW_OK && fw_conn_waits(conn)) {
+        switch (wait_for_client(baton, me, FW_QUEUE_WRITE, POLLOUT)) {
+        case WAIT_ON:
+            return true;
+        case WAIT_LATE:
+            fw_conn_expire(conn);
+            break;
+        case WAIT_SLOW:
+            fw_conn_too_slow(conn);
+            break;
+        case WAIT_STOPPED:
+            conn->error = FW_E_STOPPING;
+            break;
+        }
     }
-    if (now_ms - me->wrote_ms >= me->env.timeouts.write_ms) {
-        conn->error = FW_E_WRITE_TIMEOUT;
-        conn->reset = true; /* what the client has is not the whole */
-    } else if (atomic_load(&baton->loop->stop) == FW_STOP_NOW) {
-        conn->error = FW_E_STOPPING;
-    } else {
-        struct pollfd room = {.fd = conn->fd, .events = POLLOUT};
-        (void)poll(&room, 1, LOOK_MS);
-        fw_loop_call_goes_on(baton->loop, conn);
+    me->waits_for = FW_QUEUE_NONE;
+    return false;
+}
+
+enum fw_pull fw_player_wait_body(struct fw_baton *baton, struct fw_player *me)
+{
+    struct fw_conn *conn = me->conn;
+    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
+    if (conn->error == FW_OK) {
+        switch (wait_for_client(baton, me, FW_QUEUE_BODY, conn->blocked ? POLLIN | POLLOUT : POLLIN)) {
+        case WAIT_ON:
+            break;
+        case WAIT_LATE:
+            conn->body_error = FW_E_BODY_TIMEOUT;
+            break;
+        case WAIT_SLOW:
+            conn->body_error = FW_E_BODY_RATE;
+            break;
+        case WAIT_STOPPED:
+            conn->body_error = FW_E_STOPPING;
+            break;
+        }
     }
-    return conn->error == FW_OK;
+    conn->readable = true; /* nobody will tell it that more has come, or that there is room */
+    conn->blocked = false;
+    enum fw_pull pull = fw_conn_body_pull(conn);
+    if (pull != FW_PULL_WAIT)
+        me->waits_for = FW_QUEUE_NONE;
+    return pull;
 }
 
 void fw_player_refresh(struct fw_baton *baton, struct fw_player *me)
@@ -340,4 +424,15 @@ void fw_player_refuse(struct fw_player *me, struct fw_conn *conn, enum fw_error 
         end_away(me, FW_OUTCOME_REFUSED, error);
     else
         fw_conn_refuse(conn, error);
+}
+
+void fw_player_take_back(struct fw_player *me, struct fw_conn *conn, int fd)
+{
+    if (!is_away(me)) {
+        fw_conn_take_back(conn, fd);
+        return;
+    }
+    conn->resp.keep_alive = false;
+    me->outcome_fd = fd;
+    end_away(me, FW_OUTCOME_TAKEN_BACK, FW_OK);
 }

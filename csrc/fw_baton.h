@@ -36,7 +36,13 @@
 enum fw_hand { FW_HAND_OURS, FW_HAND_OFFERED, FW_HAND_TAKEN, FW_HAND_BITS = 2, FW_HAND_MASK = 3 };
 
 /* How the answer of a player that is away has ended. The holder acts on it. */
-enum fw_outcome { FW_OUTCOME_NONE, FW_OUTCOME_ANSWERED, FW_OUTCOME_CUT, FW_OUTCOME_REFUSED };
+enum fw_outcome {
+    FW_OUTCOME_NONE,
+    FW_OUTCOME_ANSWERED,
+    FW_OUTCOME_CUT,
+    FW_OUTCOME_REFUSED,
+    FW_OUTCOME_TAKEN_BACK,
+};
 
 struct fw_player {
     uint32_t index;
@@ -48,7 +54,9 @@ struct fw_player {
     struct fw_conn_env env; /* of its connection while it is away */
     uint8_t outcome;        /* enum fw_outcome */
     uint8_t outcome_error;  /* enum fw_error */
-    uint64_t wrote_ms;      /* when its client last took something, while it is waited for */
+    int outcome_fd;         /* the socket that its application has had, or -1 */
+    uint8_t waits_for;      /* enum fw_queue_kind: what it waits for its client to do, if it does */
+    uint64_t since_ms;      /* ... and since when, or since the last byte that moved */
     /* fw_abort */
     _Atomic pid_t thread;           /* 0: not yet there */
     _Atomic(struct fw_conn *) lent; /* whose application has the thread; NULL: none, the core has it */
@@ -115,6 +123,10 @@ void fw_baton_last(struct fw_baton *baton);
  * True: some is left, call it again; conn->error says why there never will be room. */
 bool fw_player_wait_room(struct fw_baton *baton, struct fw_player *me);
 
+/* As a player that is away, whose request's body is read as it comes: wait a moment for more and pull. WAIT:
+ * call it again. */
+enum fw_pull fw_player_wait_body(struct fw_baton *baton, struct fw_player *me);
+
 /* As a player that is away and back from the application: look at the clock. */
 void fw_player_refresh(struct fw_baton *baton, struct fw_player *me);
 
@@ -122,5 +134,6 @@ void fw_player_refresh(struct fw_baton *baton, struct fw_player *me);
 void fw_player_answered(struct fw_player *me, struct fw_conn *conn);
 void fw_player_cut(struct fw_player *me, struct fw_conn *conn, enum fw_error error);
 void fw_player_refuse(struct fw_player *me, struct fw_conn *conn, enum fw_error error);
+void fw_player_take_back(struct fw_player *me, struct fw_conn *conn, int fd);
 
 #endif

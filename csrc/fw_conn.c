@@ -1,4 +1,5 @@
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <string.h>
@@ -7,8 +8,10 @@
 /* The least room that a read is made with, and the most that one read of a body asks for. */
 #define READ_LEAST ((size_t)2048)
 #define READ_MOST  ((size_t)65536)
-/* Reads of one connection before others have their turn. */
+/* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn.
+ */
 #define READS_MOST 8
+#define SHARE_MOST ((size_t)131072)
 /* A client that keeps sending is lingered for at most so many times linger_ms. */
 #define LINGER_ROUNDS 5
 
@@ -34,9 +37,11 @@ static void drop_request(struct fw_conn *conn)
         fw_pool_give(&env->fields, conn->parser.head.fields);
         conn->parser.head.fields = NULL;
     }
-    fw_conn_drop_fd(&conn->body_fd);
+    fw_conn_body_drop(conn);
     conn->used_len = conn->head_len = 0;
-    conn->body_len = 0;
+    conn->body_len = conn->body_start = 0;
+    conn->body_error = FW_OK;
+    conn->wants_continue = false;
     conn->parser.state = FW_PARSER_HEAD; /* a refusal before the next reset is not the old request's */
 }
 
@@ -64,6 +69,8 @@ void fw_conn_close(struct fw_conn *conn)
         struct linger now = {.l_onoff = 1, .l_linger = 0};
         setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
+    if (conn->handed && conn->fd >= 0)
+        shutdown(conn->fd, SHUT_RDWR); /* a thread of the application may still be in a call on it */
     fw_conn_drop_fd(&conn->fd);
     conn->state = FW_CONN_CLOSED;
 }
@@ -86,13 +93,17 @@ void fw_conn_refuse(struct fw_conn *conn, enum fw_error error)
         fw_conn_note_line(conn, (unsigned)fw_error_status(error), sent, now_ns);
     }
     conn->resp.keep_alive = false;
+    conn->credit_ns = env->write_rate.grace_ns;
     conn->error = FW_OK;   /* what waits is still to be sent */
     conn->readable = true; /* more of the refused request may come: SENDING ends in LINGER */
     conn->state = FW_CONN_SENDING;
 }
+
+/* Raw bytes that the parser has not used move down to the end of what is kept, so that the buffer grows with
+ * what is kept and not with what came.                                                       */
 static void close_gap(struct fw_conn *conn)
 {
-    size_t kept = conn->head_len + (conn->body_fd < 0 ? (size_t)conn->body_len : 0);
+    size_t kept = conn->head_len + (conn->body_fd < 0 ? (size_t)(conn->body_len - conn->body_start) : 0);
     if (conn->used_len == kept)
         return;
     char *base = conn->in.data + conn->in.off;
@@ -103,25 +114,13 @@ static void close_gap(struct fw_conn *conn)
     conn->used_len = (uint32_t)kept;
 }
 
-/* Show the parser what it has not seen. Afterwards the state is IDLE, HEAD, BODY (more is needed), READY, or
- * SENDING (refused).                                                                       */
-static void consume(struct fw_conn *conn)
+/* Show the parser what it has not seen of the present request. Afterwards the state is as it was (more is
+ * needed), BODY or READY; state APP stays. A refusal is returned. */
+static enum fw_error advance(struct fw_conn *conn)
 {
     struct fw_conn_env *env = conn->env;
     struct fw_parser *parser = &conn->parser;
     size_t live = fw_buf_live(&conn->in);
-    if (live == conn->used_len && conn->state != FW_CONN_BODY)
-        return;
-    if (parser->head.fields == NULL) {
-        struct fw_field *fields = fw_pool_take(&env->fields);
-        if (fields == NULL) {
-            fw_conn_refuse(conn, FW_E_NO_MEMORY);
-            return;
-        }
-        fw_parser_reset(parser, fields, env->limits.fields);
-        conn->state = FW_CONN_HEAD;
-        conn->began_ns = env->clock.now_ms * 1000000u;
-    }
     for (;;) {
         size_t used;
         struct fw_span data;
@@ -136,34 +135,66 @@ static void consume(struct fw_conn *conn)
         case FW_PARSER_GOT_HEAD:
             conn->head_len = conn->used_len;
             conn->state = FW_CONN_BODY;
+            if (FW_UNLIKELY(env->limits.rules & FW_RULES_REWRITE))
+                fw_head_rewrite(conn->in.data + conn->in.off, &parser->head, env->limits.rules);
+            conn->credit_ns = env->body_rate.grace_ns;
+            if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
+                return error;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-                if (!fw_buf_append(&conn->out, &env->blocks, go_on, sizeof go_on - 1))
-                    error = FW_E_NO_MEMORY;
+                if (env->body_early)
+                    conn->wants_continue = true;
+                else if (!fw_buf_append(&conn->out, &env->blocks, go_on, sizeof go_on - 1))
+                    return FW_E_NO_MEMORY;
             }
             break;
         case FW_PARSER_GOT_DATA:
             error = fw_conn_body_keep(conn, began + data.off, data.len);
+            if (error != FW_OK)
+                return error;
             break;
         case FW_PARSER_GOT_FIELD:
             break; /* WSGI has no place for trailers */
         case FW_PARSER_GOT_END:
-            conn->state = FW_CONN_READY;
-            return;
+            if (conn->state != FW_CONN_APP)
+                conn->state = FW_CONN_READY;
+            return FW_OK;
         case FW_PARSER_MORE:
-            if (conn->state == FW_CONN_BODY)
+            if (conn->state >= FW_CONN_BODY)
                 close_gap(conn);
-            return;
+            if (conn->state == FW_CONN_BODY && env->body_early)
+                conn->state = FW_CONN_READY;
+            return FW_OK;
         case FW_PARSER_FAIL:
-            error = (enum fw_error)parser->error;
-            break;
-        }
-        if (error != FW_OK) {
-            fw_conn_refuse(conn, error);
-            return;
+            return (enum fw_error)parser->error;
         }
     }
+}
+
+/* What has come but was not looked at. Afterwards the state is IDLE, HEAD, BODY (more is needed), READY, or
+ * SENDING (refused).                                                                       */
+static void consume(struct fw_conn *conn)
+{
+    struct fw_conn_env *env = conn->env;
+    struct fw_parser *parser = &conn->parser;
+    if (FW_UNLIKELY(conn->awaits_proxy) && !fw_conn_take_proxy(conn))
+        return;
+    if (fw_buf_live(&conn->in) == conn->used_len && conn->state != FW_CONN_BODY)
+        return;
+    if (parser->head.fields == NULL) {
+        struct fw_field *fields = fw_pool_take(&env->fields);
+        if (fields == NULL) {
+            fw_conn_refuse(conn, FW_E_NO_MEMORY);
+            return;
+        }
+        fw_parser_reset(parser, fields, env->limits.fields);
+        conn->state = FW_CONN_HEAD;
+        conn->began_ns = env->clock.now_ms * 1000000u;
+    }
+    enum fw_error error = advance(conn);
+    if (error != FW_OK)
+        fw_conn_refuse(conn, error);
 }
 
 enum fill { FILL_GOT, FILL_EMPTY, FILL_END, FILL_LOST };
@@ -172,20 +203,22 @@ static enum fill fill(struct fw_conn *conn)
 {
     struct fw_buf *in = &conn->in;
     size_t want = READ_LEAST;
-    if (conn->state == FW_CONN_BODY && conn->parser.body.left > want)
+    if (conn->state >= FW_CONN_BODY && conn->parser.body.left > want)
         want = conn->parser.body.left < READ_MOST ? (size_t)conn->parser.body.left : READ_MOST;
     if (!fw_buf_reserve(in, &conn->env->blocks, want)) {
         conn->error = FW_E_NO_MEMORY;
         return FILL_LOST;
     }
     size_t room = in->cap - in->len;
+    if (conn->body_fd >= 0 && room > READ_MOST)
+        room = READ_MOST; /* what was read is still in the processor's second cache when it is written */
     ssize_t n;
     do
-        n = recv(conn->fd, in->data + in->len, room, 0);
+        n = fw_sys_recv(conn->fd, in->data + in->len, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         in->len += (size_t)n;
-        conn->progress = true;
+        conn->progress += (size_t)n;
         /* Edge-triggered: a short read has emptied the socket, but for an end that was announced. */
         if ((size_t)n < room)
             conn->readable = conn->at_end;
@@ -203,6 +236,62 @@ static enum fill fill(struct fw_conn *conn)
     }
     fw_conn_lost(conn, errno);
     return FILL_LOST;
+}
+
+enum fw_pull fw_conn_body_pull(struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    conn->body_start = conn->body_len;
+    while (conn->body_error == FW_OK) {
+        if (conn->parser.state != FW_PARSER_END)
+            conn->body_error = (uint8_t)advance(conn);
+        if (conn->body_len > conn->body_start)
+            return FW_PULL_GOT; /* the error, if there is one, comes behind it */
+        if (conn->parser.state == FW_PARSER_END)
+            return FW_PULL_END;
+        if (conn->body_error != FW_OK)
+            break;
+        if (conn->error != FW_OK) {
+            conn->body_error = conn->error;
+            break;
+        }
+        if (!conn->readable && !conn->wants_continue)
+            return FW_PULL_WAIT;
+        switch (fill(conn)) {
+        case FILL_GOT:
+            conn->wants_continue = false; /* it has not waited for that */
+            break;
+        case FILL_EMPTY:
+            if (conn->wants_continue)
+                fw_conn_continue(conn);
+            if (conn->error == FW_OK)
+                return FW_PULL_WAIT;
+            break;
+        case FILL_END:
+            conn->body_error = FW_E_PEER_CLOSED;
+            break;
+        case FILL_LOST:
+            conn->body_error = conn->error;
+            if (conn->error == FW_E_NO_MEMORY)
+                conn->error = FW_OK; /* there may be enough for an answer */
+            break;
+        }
+    }
+    return FW_PULL_FAILED;
+}
+
+/* The answer is there, but not all of the body: what is left of it is thrown away if it is short and here.
+ * Else the connection cannot stay. */
+static void leave_body(struct fw_conn *conn)
+{
+    enum fw_pull pull = FW_PULL_GOT;
+    conn->readable = true; /* as no turn of the loop has looked since it was called */
+    for (int pulls = 0; pull == FW_PULL_GOT && pulls < READS_MOST && !conn->wants_continue; pulls++)
+        pull = fw_conn_body_pull(conn);
+    if (pull == FW_PULL_END)
+        return;
+    conn->resp.keep_alive = false;
+    conn->readable = true; /* what still comes is lingered for */
 }
 
 /* Throw away what a client still sends to a connection that has its last answer, until it closes: closing
@@ -242,6 +331,7 @@ static void begin_linger(struct fw_conn *conn)
 enum fw_conn_need fw_conn_step(struct fw_conn *conn)
 {
     int reads = 0;
+    size_t before = 0, share = 0;
     for (;;) {
         switch ((enum fw_conn_state)conn->state) {
         case FW_CONN_IDLE:
@@ -259,10 +349,12 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
             }
             if (!conn->readable)
                 return FW_NEED_READ;
-            if (reads++ == READS_MOST)
+            if (reads++ == READS_MOST || share >= SHARE_MOST)
                 return FW_NEED_AGAIN;
+            before = fw_buf_live(&conn->in);
             switch (fill(conn)) {
             case FILL_GOT:
+                share += fw_buf_live(&conn->in) - before;
                 break;
             case FILL_EMPTY:
                 return FW_NEED_READ;
@@ -310,19 +402,31 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
     }
 }
 
-static void expire_write(struct fw_conn *conn)
+static void give_up_sending(struct fw_conn *conn, enum fw_error error)
 {
-    conn->error = FW_E_WRITE_TIMEOUT;
+    conn->error = (uint8_t)error;
     fw_conn_note_refusal(conn);
     conn->reset = true; /* what the client has is not the whole */
     if (conn->state != FW_CONN_APP)
         conn->state = FW_CONN_CLOSED;
 }
 
+void fw_conn_too_slow(struct fw_conn *conn)
+{
+    if (conn->state == FW_CONN_BODY && !conn->blocked)
+        fw_conn_refuse(conn, FW_E_BODY_RATE);
+    else
+        give_up_sending(conn, FW_E_WRITE_RATE);
+}
+
 void fw_conn_expire(struct fw_conn *conn)
 {
+    const struct fw_timeouts *timeouts = &conn->env->timeouts;
+    /* Where only the rate is limited, nothing has moved for the whole grace. */
+    enum fw_error unread = timeouts->body_ms > 0 ? FW_E_BODY_TIMEOUT : FW_E_BODY_RATE;
+    enum fw_error unsent = timeouts->write_ms > 0 ? FW_E_WRITE_TIMEOUT : FW_E_WRITE_RATE;
     if (conn->blocked) {
-        expire_write(conn);
+        give_up_sending(conn, unsent);
         return;
     }
     switch ((enum fw_conn_state)conn->state) {
@@ -334,10 +438,10 @@ void fw_conn_expire(struct fw_conn *conn)
         fw_conn_refuse(conn, FW_E_HEAD_TIMEOUT);
         return;
     case FW_CONN_BODY:
-        fw_conn_refuse(conn, FW_E_BODY_TIMEOUT);
+        fw_conn_refuse(conn, unread);
         return;
     case FW_CONN_SENDING:
-        expire_write(conn);
+        give_up_sending(conn, unsent);
         return;
     case FW_CONN_READY:
     case FW_CONN_APP:
@@ -355,6 +459,8 @@ void fw_conn_serve(struct fw_conn *conn)
     const struct fw_conn_env *env = conn->env;
     conn->state = FW_CONN_APP;
     conn->used = true;
+    conn->progress = 0;
+    conn->credit_ns = env->write_rate.grace_ns;
     conn->owes_line = env->access != NULL;
     bool keep = parser->framing.keep_alive && env->timeouts.keepalive_ms > 0 && !env->closing;
     fw_resp_reset(&conn->resp, parser->head.minor, parser->head.method_id == FW_M_HEAD, keep);
@@ -362,11 +468,13 @@ void fw_conn_serve(struct fw_conn *conn)
 void fw_conn_answered(struct fw_conn *conn)
 {
     assert(conn->state == FW_CONN_APP);
+    if (FW_UNLIKELY(fw_conn_body_is_early(conn)))
+        leave_body(conn);
     if (conn->owes_line)
         fw_conn_note_answer(conn);
     conn->state = FW_CONN_SENDING;
     if (conn->owes_line) {
-        fw_conn_drop_fd(&conn->body_fd);
+        fw_conn_body_drop(conn);
         return;
     }
     drop_request(conn);
@@ -390,5 +498,6 @@ void fw_conn_cut(struct fw_conn *conn, enum fw_error error)
     if (error != FW_E_APP_FAILED && conn->error == FW_OK)
         conn->error = (uint8_t)error;
     conn->resp.stage = FW_RESP_DONE;
+    conn->readable |= fw_conn_body_is_early(conn);
     conn->state = FW_CONN_SENDING;
 }

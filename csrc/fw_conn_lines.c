@@ -37,6 +37,11 @@ void fw_conn_note_line(struct fw_conn *conn, unsigned status, uint64_t sent, uin
         fw_access_of_head(&entry, base, &conn->parser.head);
     else
         fw_access_of_line(&entry, base, first_line(conn, LOGGED_LINE));
+    if (conn->head_len > 0 && conn->traits & FW_CLIENT_SCRIPT) {
+        struct fw_span mount = conn->parser.head.fields[conn->script].value;
+        entry.mount = base + mount.off;
+        entry.mount_len = mount.len;
+    }
     fw_access_note(conn->env->access, &entry);
     conn->owes_line = false;
 }
@@ -54,7 +59,8 @@ void fw_conn_note_end(struct fw_conn *conn, enum fw_error error, uint64_t now_ns
 {
     unsigned status = conn->resp.status != 0 ? conn->resp.status : 500;
     uint64_t sent = body_sent(conn);
-    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT) {
+    if (error == FW_E_PEER_RESET || error == FW_E_PEER_CLOSED || error == FW_E_WRITE_TIMEOUT ||
+        error == FW_E_WRITE_RATE) {
         status = FW_ACCESS_GONE;
     } else if (error != FW_OK && fw_error_status(error) != 0) {
         status = (unsigned)fw_error_status(error);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "fw_conn_parts.h"
+#include "fw_sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,8 @@
 #define WAIT_MOST_NS 1000000u
 /* What one sendfile is asked for. */
 #define FILE_MOST ((size_t)0x40000000)
+/* What is read of a file at once where there is no sendfile. */
+#define FILE_BLOCK ((size_t)65536)
 
 /* What may be sent: not a head that is still being written. */
 static size_t sendable(const struct fw_conn *conn)
@@ -49,7 +52,7 @@ static enum fw_error send_with(struct fw_conn *conn, const struct iovec *parts, 
         if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
             return fw_conn_lost(conn, errno);
         sent = n > 0 ? (size_t)n : 0;
-        conn->progress |= sent > 0;
+        conn->progress += sent;
         conn->blocked = sent < total;
         conn->out_since_ns = 0;
     }
@@ -74,14 +77,14 @@ static enum fw_error push(struct fw_conn *conn, int flags)
         return (enum fw_error)conn->error;
     ssize_t n;
     do
-        n = send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
+        n = fw_sys_send(conn->fd, conn->out.data + conn->out.off, len, MSG_NOSIGNAL | flags);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return fw_conn_lost(conn, errno);
         n = 0;
     }
-    conn->progress |= n > 0;
+    conn->progress += (size_t)n;
     conn->blocked = (size_t)n < len;
     conn->out_since_ns = 0;
     fw_buf_take(&conn->out, (size_t)n);
@@ -99,9 +102,42 @@ void fw_conn_push_old(struct fw_conn *conn)
         (void)push(conn, 0); /* a failure is kept in conn->error */
 }
 
+/* The client gets less than it was promised, and is to know that. */
+static enum fw_error file_is_short(struct fw_conn *conn)
+{
+    conn->reset = true;
+    conn->error = FW_E_FILE_SHORT;
+    fw_conn_note_refusal(conn);
+    return FW_E_FILE_SHORT;
+}
+
+/* The next block of a file without sendfile, by way of `out`, which is empty. */
+static enum fw_error push_block(struct fw_conn *conn, int fd)
+{
+    struct fw_buf *out = &conn->out;
+    size_t most = conn->file_left < FILE_BLOCK ? (size_t)conn->file_left : FILE_BLOCK;
+    if (!fw_buf_reserve(out, &conn->env->blocks, most))
+        return fw_conn_lost(conn, ENOMEM);
+    ssize_t n;
+    do
+        n = pread(fd, out->data + out->len, most, conn->file_off);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return file_is_short(conn);
+    out->len += (size_t)n;
+    conn->file_off += n;
+    conn->file_left -= (uint64_t)n;
+    return push(conn, conn->file_left > 0 ? MSG_MORE : 0);
+}
+
 static enum fw_error push_file(struct fw_conn *conn, int fd)
 {
     while (conn->file_left > 0 && !conn->blocked) {
+        if (conn->file_by_hand) {
+            if (push_block(conn, fd) != FW_OK)
+                return (enum fw_error)conn->error;
+            continue;
+        }
         size_t most = conn->file_left < FILE_MOST ? (size_t)conn->file_left : FILE_MOST;
         ssize_t n = sendfile(conn->fd, fd, &conn->file_off, most);
         if (n < 0 && errno == EINTR)
@@ -110,14 +146,38 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
             conn->blocked = true;
             break;
         }
-        if (n <= 0) { /* 0: the file has become shorter than was promised */
-            conn->reset = true;
-            return fw_conn_lost(conn, EPIPE);
+        if (n < 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+            conn->file_by_hand = true;
+            continue;
         }
-        conn->progress = true;
+        if (n == 0 || (n < 0 && errno == EIO))
+            return file_is_short(conn);
+        if (n < 0) {
+            conn->reset = true;
+            return fw_conn_lost(conn, errno);
+        }
+        conn->progress += (size_t)n;
         conn->file_left -= (uint64_t)n;
     }
     return FW_OK;
+}
+
+void fw_conn_continue(struct fw_conn *conn)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (conn->resp.stage >= FW_RESP_BODY) { /* its answer has begun: too late for an interim one */
+        conn->wants_continue = false;
+        return;
+    }
+    if (push(conn, 0) != FW_OK || conn->blocked)
+        return;
+    ssize_t n = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        conn->blocked = true;
+    else if (n == sizeof go_on - 1)
+        conn->wants_continue = false;
+    else if (n >= 0 || errno != EINTR)
+        fw_conn_lost(conn, n >= 0 ? EPIPE : errno); /* half a line cannot be taken back */
 }
 
 /* Everything out? Then true; else `blocked` or `error` says why not. */
@@ -126,7 +186,7 @@ bool fw_conn_flush(struct fw_conn *conn)
     /* A file follows; or the end of the connection, and its FIN leaves with the answer's last segment: one
      * packet and one wake-up of the client instead of two. A reset would throw away what was not sent. */
     bool ends = conn->state == FW_CONN_SENDING && !conn->resp.keep_alive && !conn->reset;
-    bool more = conn->file_fd >= 0 || ends;
+    bool more = (conn->file_fd >= 0 && conn->file_left > 0) || ends;
     if (push(conn, more ? MSG_MORE : 0) != FW_OK || conn->blocked)
         return false;
     fw_buf_release(&conn->out, &conn->env->blocks);
@@ -134,6 +194,7 @@ bool fw_conn_flush(struct fw_conn *conn)
         if (push_file(conn, conn->file_fd) != FW_OK || conn->blocked)
             return false;
         fw_conn_drop_fd(&conn->file_fd);
+        fw_buf_release(&conn->out, &conn->env->blocks);
     }
     return true;
 }
@@ -143,7 +204,8 @@ bool fw_conn_flush(struct fw_conn *conn)
 enum fw_error fw_conn_begin(struct fw_conn *conn, int64_t known)
 {
     const struct fw_conn_env *env = conn->env;
-    if (env->closing)
+    /* A client that was not told to go on may send its body or not: nobody can know. */
+    if (env->closing || conn->wants_continue)
         conn->resp.keep_alive = false;
     return fw_resp_end_head(&conn->resp, &conn->out, &conn->env->blocks, &env->clock, env->server,
                             env->server_len, known);
@@ -177,6 +239,7 @@ enum fw_error fw_conn_sendfile(struct fw_conn *conn, int fd, off_t off, uint64_t
     (void)fw_resp_block(&conn->resp, &conn->out, &conn->env->blocks, (size_t)len, &take);
     conn->file_off = off;
     conn->file_left = take;
+    conn->file_by_hand = false;
     if (take == 0 || push(conn, MSG_MORE) != FW_OK || push_file(conn, fd) != FW_OK || conn->file_left == 0)
         return (enum fw_error)conn->error;
     conn->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);

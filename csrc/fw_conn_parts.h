@@ -1,8 +1,10 @@
 /* fw_conn_parts: what the parts of fw_conn share among themselves; nobody else includes it.
  *
  *   fw_conn.c         the state machine: reading, refusing, ending
+ *   fw_conn_client.c  who the client is: the peer, or whom a proxy names
  *   fw_conn_body.c    where a request's body is kept until it is read
  *   fw_conn_output.c  what is sent and what waits
+ *   fw_conn_upgrade.c interim answers; the socket in the application's own hands
  *   fw_conn_lines.c   what the logs are told                                                            */
 #ifndef FW_CONN_PARTS_H
 #define FW_CONN_PARTS_H
@@ -20,10 +22,22 @@ static inline void fw_conn_drop_fd(int *fd)
     *fd = -1;
 }
 
+/* --- fw_conn_client.c --- */
+
+/* Before the first request: take a header of the PROXY protocol off what has come. False: more of it is to
+ * come (state HEAD), or it is refused. True: what follows is HTTP.                                  */
+bool fw_conn_take_proxy(struct fw_conn *conn);
+
+/* A head is here: heed what a proxy says in its fields. */
+enum fw_error fw_conn_heed(struct fw_conn *conn);
+
 /* --- fw_conn_body.c --- */
 
 /* Body bytes that lie in `in` at `at` (from in.off) get to where the body is kept. */
 enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len);
+
+/* The body is not needed any more: its file, if it has one, is closed, or left to the loop. */
+void fw_conn_body_drop(struct fw_conn *conn);
 
 /* --- fw_conn_output.c --- */
 
@@ -32,6 +46,9 @@ enum fw_error fw_conn_lost(struct fw_conn *conn, int problem);
 
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 bool fw_conn_flush(struct fw_conn *conn);
+
+/* Say 100 Continue, in front of a head that is still being written. Later, if there is no room. */
+void fw_conn_continue(struct fw_conn *conn);
 
 /* --- fw_conn_lines.c --- */
 

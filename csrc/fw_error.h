@@ -30,6 +30,10 @@
     X(HOST_INVALID,        400, "Host is not a valid host and port")                             \
     X(FIELD_REPEATED,      400, "a field that may stand once stands twice")                      \
     X(FIELD_UNDERSCORE,    400, "field name has an underscore")                                  \
+    /* proxies */                                                                                \
+    X(SCHEME_MIXED,        400, "fields of the proxy contradict each other on the scheme")       \
+    X(PROXY_HEADER,        400, "header of the PROXY protocol is malformed")                     \
+    X(PROXY_FORBIDDEN,     403, "this peer may not use the PROXY protocol")                      \
     /* framing: RFC 9112 section 6 */                                                            \
     X(LENGTH_INVALID,      400, "Content-Length is not a plain decimal number")                  \
     X(LENGTH_REPEATED,     400, "more than one Content-Length")                                  \
@@ -50,7 +54,9 @@
     /* time: the client was too slow */                                                          \
     X(HEAD_TIMEOUT,        408, "request head did not arrive in time")                           \
     X(BODY_TIMEOUT,        408, "request body did not arrive in time")                           \
+    X(BODY_RATE,           408, "request body came more slowly than the minimum rate")           \
     X(WRITE_TIMEOUT,         0, "client did not take the response in time")                      \
+    X(WRITE_RATE,            0, "client took the response more slowly than the minimum rate")    \
     X(IDLE_TIMEOUT,          0, "keep-alive time is over")                                       \
     /* the peer went away, or the machine gave out */                                            \
     X(PEER_CLOSED,           0, "client closed the connection in mid-request")                   \
@@ -58,6 +64,7 @@
     X(STOPPING,              0, "server is stopping")                                            \
     X(NO_MEMORY,           503, "out of memory")                                                 \
     X(NO_SPACE,            507, "no space for the request body")                                 \
+    X(FILE_SHORT,            0, "file has become shorter than was promised, or cannot be read")  \
     /* responses: what the application handed over */                                            \
     X(APP_STATUS,          500, "status is not 'ddd reason' in printable latin-1")               \
     X(APP_NAME,            500, "header name is not a token")                                    \

@@ -27,6 +27,12 @@ struct fw_limits {
 enum fw_rule {
     FW_RULE_ANY_METHOD = 1,        /* any token is a method, of any length up to `line` */
     FW_RULE_REFUSE_UNDERSCORE = 2, /* a field name with '_' is refused instead of marked */
+    FW_RULE_UNFOLD = 4,            /* a field of a head may be folded; see fw_head_rewrite() */
+    FW_RULE_STRIP_NAME = 8,   /* white space between a field's name and its colon is no part of the name */
+    FW_RULE_ANY_VERSION = 16, /* HTTP/0.x is taken for 1.0, all others for 1.1 */
+    FW_RULE_FOLD_CASE = 32,   /* a method is meant in capitals; see fw_head_rewrite() */
+    /* of these, the ones after which the bytes of a head are not yet what is meant */
+    FW_RULES_REWRITE = FW_RULE_UNFOLD | FW_RULE_FOLD_CASE,
 };
 
 /* gunicorn's defaults where it has them. */
@@ -35,6 +41,8 @@ struct fw_limits fw_limits_default(void);
 enum fw_field_flag {
     FW_FIELD_ASCII = 1,      /* the value has no byte above 0x7F */
     FW_FIELD_UNDERSCORE = 2, /* the name has a '_': in CGI form it would be taken for one with a '-' */
+    FW_FIELD_FOLDED = 4,     /* the value has line ends in it: see fw_head_rewrite() */
+    FW_FIELD_HIDDEN = 8,     /* fw_forwarded: it would be taken for a field of the proxy's */
 };
 
 struct fw_field {
@@ -76,6 +84,11 @@ struct fw_head {
  * cannot be one, a line over its limit, a folded line and a field too many as soon as they show.    */
 ssize_t fw_head_parse(const char *buf, size_t len, size_t seen, const struct fw_limits *limits,
                       struct fw_head *head);
+
+/* The bytes of a head that was parsed under FW_RULES_REWRITE become what they mean, in place: the method gets
+ * capitals, and each fold, with the white space around it, one space (RFC 9112 section 5.2). Values that
+ * were folded become shorter. `buf` is what the head was parsed from; it is not to be parsed again.     */
+void fw_head_rewrite(char *buf, struct fw_head *head, uint32_t rules);
 
 /* Parse one field line at the start of buf[0..len), spans relative to `base` (so that a caller in the
  * middle of a buffer gets offsets from its start: buf is base + something). `seen` as above, for this line.

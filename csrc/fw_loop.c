@@ -23,6 +23,9 @@
 #define LINES_AGAIN_MS 250
 /* Free blocks and field arrays that are kept for the next requests. */
 #define KEEP_BLOCKS 256
+/* The grace of a rate whose wait has no limit of its own; and no limit at all. */
+#define RATE_GRACE_MS 60000
+#define NEVER_MS      ((uint64_t)1 << 60)
 
 struct slab {
     struct slab *next;
@@ -98,6 +101,23 @@ static enum fw_queue_kind queue_of(const struct fw_loop *loop, const struct fw_c
     }
 }
 
+void fw_loop_end_wait(struct fw_loop *loop, struct fw_conn *conn)
+{
+    if (conn->queue == FW_QUEUE_BODY || conn->queue == FW_QUEUE_WRITE)
+        fw_rate_charge(&conn->credit_ns, loop->env.clock.now_ms - conn->since_ms);
+    fw_queue_remove(loop, conn);
+}
+
+/* With the bytes that have moved since it was last looked at. */
+static bool keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (kind == FW_QUEUE_BODY)
+        return fw_rate_earn(&loop->env.body_rate, &conn->credit_ns, conn->progress);
+    if (kind == FW_QUEUE_WRITE)
+        return fw_rate_earn(&loop->env.write_rate, &conn->credit_ns, conn->progress);
+    return true;
+}
+
 /* Put the connection where it waits for what it needs. */
 static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need need)
 {
@@ -116,7 +136,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
             fw_queue_append(loop, conn, FW_QUEUE_READY);
         return;
     case FW_NEED_AGAIN:
-        fw_queue_remove(loop, conn);
+        fw_loop_end_wait(loop, conn);
         fw_queue_append(loop, conn, FW_QUEUE_AGAIN);
         return;
     case FW_NEED_READ:
@@ -129,15 +149,20 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
     }
     enum fw_queue_kind kind = queue_of(loop, conn, need);
     /* The head's deadline counts from its beginning, the others from the last byte that moved. */
-    if (conn->queue == kind && (kind == FW_QUEUE_HEAD || !conn->progress))
+    if (conn->queue == kind && (kind == FW_QUEUE_HEAD || conn->progress == 0))
         return;
-    fw_queue_remove(loop, conn);
+    fw_loop_end_wait(loop, conn);
+    if (!keeps_its_rate(loop, conn, kind)) {
+        fw_conn_too_slow(conn);
+        fw_loop_settle(loop, conn);
+        return;
+    }
+    conn->progress = 0;
     fw_queue_append(loop, conn, kind);
 }
 
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn)
 {
-    conn->progress = false;
     place(loop, conn, fw_conn_step(conn));
 }
 
@@ -234,6 +259,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
     if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
         return 0;
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        return 0;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         const struct fw_queue *queue = &loop->queues[kind];
         if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
@@ -291,24 +318,27 @@ static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
     }
 }
 
-/* A connection's time is over, if it is: what it waits for may have come while this process did something
- * else, and its event may not have been seen yet. */
-static void expire_one(struct fw_loop *loop, struct fw_conn *conn)
+void fw_loop_expire(struct fw_loop *loop, struct fw_conn *conn)
 {
     uint8_t state = conn->state;
-    conn->progress = false;
-    if (state != FW_CONN_APP) {
+    fw_loop_end_wait(loop, conn);
+    conn->progress = 0;
+    conn->blocked = false;
+    if (state == FW_CONN_APP) { /* whose thread looks at the rest itself: fw_loop_wait_room() */
+        (void)fw_conn_push(conn);
+        if (conn->progress > 0 || conn->error != FW_OK)
+            return;
+    } else {
         conn->readable = true;
-        conn->blocked = false;
         enum fw_conn_need need = fw_conn_step(conn);
-        bool moved = state == FW_CONN_HEAD ? conn->state != FW_CONN_HEAD : conn->progress;
+        bool moved = state == FW_CONN_HEAD ? conn->state != FW_CONN_HEAD : conn->progress > 0;
         if (moved || (need != FW_NEED_READ && need != FW_NEED_WRITE)) {
             place(loop, conn, need);
             return;
         }
     }
     fw_conn_expire(conn);
-    if (state != FW_CONN_APP) /* whose thread looks at conn->error itself */
+    if (state != FW_CONN_APP)
         fw_loop_settle(loop, conn);
 }
 
@@ -317,11 +347,8 @@ static void expire(struct fw_loop *loop)
     uint64_t now = loop->env.clock.now_ms;
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         struct fw_queue *queue = &loop->queues[kind];
-        while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now) {
-            struct fw_conn *conn = queue->first;
-            fw_queue_remove(loop, conn);
-            expire_one(loop, conn);
-        }
+        while (queue->first != NULL && queue->first->since_ms + queue->length_ms <= now)
+            fw_loop_expire(loop, queue->first);
     }
 }
 
@@ -338,6 +365,8 @@ static void go_on(struct fw_loop *loop)
 static void wait_for_events(struct fw_loop *loop, bool serving)
 {
     assert(loop->event == loop->event_count);
+    if (FW_UNLIKELY(loop->env.leftover_count > 0))
+        fw_conn_clear_leftover(&loop->env);
     tell_time(loop);
     int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
     if (timeout != 0)
@@ -359,6 +388,49 @@ static void leave_if_told(struct fw_loop *loop)
         leave(loop, stop);
 }
 
+/* Tell on the board which request is taken to the application. */
+static void show(struct fw_loop *loop, struct fw_conn *conn)
+{
+    static const char version[] = " HTTP/1.1";
+    const struct fw_head *head = &conn->parser.head;
+    const char *line = fw_conn_request(conn) + head->method.off;
+    size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
+    fw_slot_enter(loop->config.slot, conn->began_ns, line, len, conn->addr, conn->addr_len);
+    atomic_store_explicit(&loop->shown, conn, memory_order_relaxed);
+}
+
+/* The oldest call of a thread without the loop, if it is one that might be stuck. */
+static void show_away(struct fw_loop *loop)
+{
+    struct fw_conn *conn = loop->queues[FW_QUEUE_AWAY].first;
+    while (conn != NULL && conn->handed)
+        conn = conn->next;
+    if (conn != NULL)
+        show(loop, conn);
+}
+
+/* An application that has the socket may take all the time it wants, as long as others are served. */
+static void hide_handed(struct fw_loop *loop)
+{
+    const struct fw_conn *conn = atomic_load_explicit(&loop->shown, memory_order_relaxed);
+    if (FW_LIKELY(conn == NULL) || !conn->handed)
+        return;
+    atomic_store_explicit(&loop->shown, NULL, memory_order_relaxed);
+    fw_slot_leave(loop->config.slot);
+    show_away(loop);
+}
+
+static void show_end(struct fw_loop *loop, const struct fw_conn *conn)
+{
+    fw_slot_count(&loop->config.slot->requests);
+    if (atomic_load_explicit(&loop->shown, memory_order_relaxed) != conn)
+        return;
+    atomic_store_explicit(&loop->shown, NULL, memory_order_relaxed);
+    fw_slot_leave(loop->config.slot);
+    if (FW_UNLIKELY(loop->queues[FW_QUEUE_AWAY].first != NULL))
+        show_away(loop);
+}
+
 void fw_loop_step(struct fw_loop *loop)
 {
     while (loop->event < loop->event_count) /* the last turn ended before its time */
@@ -366,6 +438,7 @@ void fw_loop_step(struct fw_loop *loop)
     leave_if_told(loop);
     if (fw_loop_done(loop))
         return;
+    hide_handed(loop);
     fw_loop_listen_if_wanted(loop);
     wait_for_events(loop, true);
     go_on(loop);
@@ -387,28 +460,6 @@ void fw_loop_send(struct fw_loop *loop)
 {
     send_given(loop);
     write_lines(loop);
-}
-
-/* Tell on the board which request is taken to the application. */
-static void show(struct fw_loop *loop, struct fw_conn *conn)
-{
-    static const char version[] = " HTTP/1.1";
-    const struct fw_head *head = &conn->parser.head;
-    const char *line = fw_conn_request(conn) + head->method.off;
-    size_t len = head->target.off + head->target.len - head->method.off + sizeof version - 1;
-    fw_slot_enter(loop->config.slot, conn->began_ns, line, len, conn->addr, conn->addr_len);
-    atomic_store_explicit(&loop->shown, conn, memory_order_relaxed);
-}
-
-static void show_end(struct fw_loop *loop, const struct fw_conn *conn)
-{
-    fw_slot_count(&loop->config.slot->requests);
-    if (atomic_load_explicit(&loop->shown, memory_order_relaxed) != conn)
-        return;
-    atomic_store_explicit(&loop->shown, NULL, memory_order_relaxed);
-    fw_slot_leave(loop->config.slot);
-    if (FW_UNLIKELY(loop->queues[FW_QUEUE_AWAY].first != NULL))
-        show(loop, loop->queues[FW_QUEUE_AWAY].first);
 }
 
 struct fw_conn *fw_loop_take(struct fw_loop *loop)
@@ -471,7 +522,8 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
         write_lines(loop);
 }
 
-static void turn_without_serving(struct fw_loop *loop)
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+static void turn_beside(struct fw_loop *loop)
 {
     fw_loop_rest(loop);
     fw_loop_send(loop);
@@ -484,6 +536,48 @@ static void turn_without_serving(struct fw_loop *loop)
     expire(loop);
 }
 
+/* Wait in this list from now, or from the last byte that moved. False: too few have. */
+static bool wait_in(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    if (conn->queue != kind || conn->progress > 0) {
+        fw_loop_end_wait(loop, conn);
+        if (!keeps_its_rate(loop, conn, kind))
+            return false;
+        fw_queue_append(loop, conn, kind);
+    }
+    conn->progress = 0;
+    return true;
+}
+
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn)
+{
+    assert(conn->state == FW_CONN_APP);
+    leave_if_told(loop);
+    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
+    if (fw_loop_done(loop)) {
+        conn->body_error = FW_E_STOPPING;
+    } else if (!arm(loop, conn, conn->blocked)) {
+        conn->body_error = FW_E_NO_MEMORY;
+    } else if (conn->error == FW_OK) {
+        if (wait_in(loop, conn, FW_QUEUE_BODY)) {
+            turn_beside(loop);
+            fw_loop_call_goes_on(loop, conn);
+        } else {
+            conn->body_error = FW_E_BODY_RATE;
+        }
+    }
+    bool late = conn->queue == FW_QUEUE_NONE;
+    conn->readable |= late; /* it may have come just now */
+    enum fw_pull pull = fw_conn_body_pull(conn);
+    if (pull == FW_PULL_WAIT && late) {
+        conn->body_error = FW_E_BODY_TIMEOUT;
+        pull = FW_PULL_FAILED;
+    }
+    if (pull != FW_PULL_WAIT)
+        fw_loop_end_wait(loop, conn);
+    return pull;
+}
+
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
 {
     assert(conn->state == FW_CONN_APP);
@@ -492,20 +586,19 @@ bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
         conn->error = FW_E_STOPPING;
     (void)fw_conn_push(conn);
     if (conn->error != FW_OK || !fw_conn_full(conn)) {
-        fw_queue_remove(loop, conn);
+        fw_loop_end_wait(loop, conn);
         return false;
     }
     if (!arm(loop, conn, true)) {
         conn->error = FW_E_NO_MEMORY;
         return true;
     }
-    if (conn->queue == FW_QUEUE_NONE || conn->progress) {
-        fw_queue_remove(loop, conn);
-        fw_queue_append(loop, conn, FW_QUEUE_WRITE);
+    if (wait_in(loop, conn, FW_QUEUE_WRITE)) {
+        turn_beside(loop);
+        fw_loop_call_goes_on(loop, conn);
+    } else {
+        fw_conn_too_slow(conn);
     }
-    conn->progress = false;
-    turn_without_serving(loop);
-    fw_loop_call_goes_on(loop, conn);
     return true;
 }
 
@@ -514,10 +607,35 @@ void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn)
     leave_if_told(loop);
     if (conn != NULL && conn->blocked && !arm(loop, conn, true))
         conn->error = FW_E_NO_MEMORY;
-    turn_without_serving(loop);
+    turn_beside(loop);
+}
+
+int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn)
+{
+    if (conn->polled)
+        fw_poll_remove(loop->poll, conn->fd);
+    conn->polled = conn->polled_write = false;
+    return fw_conn_hand_over(conn);
 }
 
 /* --- beginning and end --- */
+
+/* How long a wait in which a rate is to be kept may be without a byte. Its grace is as long. */
+static uint64_t set_rate(struct fw_rate *rate, uint32_t bytes, uint32_t timeout_ms)
+{
+    fw_rate_set(rate, bytes, timeout_ms > 0 ? timeout_ms : RATE_GRACE_MS);
+    return timeout_ms > 0 ? timeout_ms : bytes > 0 ? RATE_GRACE_MS : NEVER_MS;
+}
+
+static void set_limits(struct fw_loop *loop, const struct fw_timeouts *most)
+{
+    struct fw_conn_env *env = &loop->env;
+    loop->queues[FW_QUEUE_HEAD].length_ms = most->head_ms > 0 ? most->head_ms : NEVER_MS;
+    loop->queues[FW_QUEUE_BODY].length_ms = set_rate(&env->body_rate, most->body_rate, most->body_ms);
+    loop->queues[FW_QUEUE_KEEPALIVE].length_ms = most->keepalive_ms;
+    loop->queues[FW_QUEUE_WRITE].length_ms = set_rate(&env->write_rate, most->write_rate, most->write_ms);
+    loop->queues[FW_QUEUE_LINGER].length_ms = most->linger_ms;
+}
 
 bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
 {
@@ -527,16 +645,17 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
+    loop->env.body_early = config->body_early;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
     loop->env.access = config->access;
+    loop->env.forwarded = config->forwarded;
+    fw_forwarded_init(&loop->env.forwarded);
+    loop->env.proxy_peers = config->proxy_peers;
+    loop->env.proxy_mode = config->proxy_mode;
     loop->env.server_len = strlen(config->server);
-    loop->queues[FW_QUEUE_HEAD].length_ms = config->timeouts.head_ms;
-    loop->queues[FW_QUEUE_BODY].length_ms = config->timeouts.body_ms;
-    loop->queues[FW_QUEUE_KEEPALIVE].length_ms = config->timeouts.keepalive_ms;
-    loop->queues[FW_QUEUE_WRITE].length_ms = config->timeouts.write_ms;
-    loop->queues[FW_QUEUE_LINGER].length_ms = config->timeouts.linger_ms;
+    set_limits(loop, &config->timeouts);
     fw_pool_init(&loop->env.blocks, FW_BUF_BLOCK, KEEP_BLOCKS);
     fw_pool_init(&loop->env.fields, config->limits.fields * sizeof(struct fw_field), KEEP_BLOCKS);
     fw_clock_update(&loop->env.clock);
@@ -583,6 +702,8 @@ void fw_loop_drop(struct fw_loop *loop)
         slab = next;
     }
     write_lines(loop);
+    while (loop->env.leftover_count > 0)
+        close(loop->env.leftovers[--loop->env.leftover_count].fd);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

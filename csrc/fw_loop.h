@@ -18,8 +18,9 @@
  *
  * A connection is in one place at a time: in the list of the one deadline it waits under, in the ready
  * list, in the again list, or (state APP) in the hands of the thread that took it, which is the holder or one
- * that is away. Each deadline has one
- * length, so its list is in order of expiry by itself: O(1) to move, O(expired) to expire.
+ * that is away. Each deadline has one length, so its list is in order of expiry by itself: O(1) to move,
+ * O(expired) to expire. The minimum rates need no list: who moves bytes is looked at when he does, who moves
+ * none is found by the deadline.
  *
  * All functions but fw_loop_stop(), fw_loop_wake() and fw_loop_call_goes_on() are for the holder of the baton
  * only (fw_baton.h). */
@@ -48,7 +49,7 @@ enum fw_queue_kind {
 struct fw_queue {
     struct fw_conn *first, *last;
     uint32_t count;
-    uint32_t length_ms;
+    uint64_t length_ms;
 };
 
 struct fw_listener {
@@ -67,9 +68,10 @@ enum fw_stop {
 struct fw_loop_config {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
+    bool body_early; /* see struct fw_conn_env */
     size_t body_memory;
     size_t queue_mark;
-    uint32_t connections;     /* at most so many at once; over it the listeners rest */
+    uint32_t connections;     /* at most so many at once; over it the listeners rest: fw_loop_accept.c */
     uint32_t grace_ms;        /* how long leaving may take */
     uint64_t max_requests;    /* recycle after so many; 0: never */
     bool own_listeners;       /* nobody else accepts from those that are not local */
@@ -80,6 +82,11 @@ struct fw_loop_config {
 
     /* Leaving: how long who is idle may still send a request, which may be on its way. */
     uint32_t leave_idle_ms;
+
+    /* Proxies: whom to believe. */
+    struct fw_forwarded_rules forwarded; /* made ready here; its tables must outlive the loop */
+    struct fw_networks proxy_peers;      /* as must these */
+    uint8_t proxy_mode;                  /* enum fw_proxy_mode */
 };
 
 struct fw_loop {
@@ -102,7 +109,8 @@ struct fw_loop {
     struct fw_listener *listeners;
     uint32_t listener_count;
     bool listening;           /* they are in the poller */
-    uint64_t listen_again_ms; /* they rest until then, after accept ran out of something; 0: no such rest */
+    bool crowded;             /* all places were taken when somebody came */
+    uint64_t listen_again_ms; /* they rest until then, or a connection closes; 0: no such rest */
     int accept_errno;         /* why; the caller logs it and sets it to 0 */
     /* connections */
     struct fw_queue queues[FW_QUEUE_COUNT];
@@ -159,6 +167,10 @@ void fw_loop_send(struct fw_loop *loop);
  * why there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
 
+/* The body of `conn` (state APP) is read as it comes, and fw_conn_body_pull() said WAIT. Waits one turn for
+ * more, as above, within the deadline for bodies, and pulls again. */
+enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
+
 /* A turn in which no application is called and nobody accepted: the application has the stage for `conn`,
  * whose output is minded, or for nobody. */
 void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn);
@@ -177,6 +189,10 @@ void fw_loop_call_goes_on(struct fw_loop *loop, const struct fw_conn *conn);
 /* From a signal handler or another thread: be done (enum fw_stop). Wakes the loop. */
 void fw_loop_stop(struct fw_loop *loop, int how);
 void fw_loop_wake(struct fw_loop *loop);
+
+/* fw_conn_hand_over(), and the poller forgets the socket. Needs no baton: whoever has the connection, in
+ * state APP, may call it. The connection counts as one until fw_conn_take_back() and fw_loop_give(). */
+int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn);
 
 /* Nothing is left to do, or no time. */
 bool fw_loop_done(const struct fw_loop *loop);

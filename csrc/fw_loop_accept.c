@@ -1,15 +1,19 @@
 #define _GNU_SOURCE
 #include "fw_loop_parts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* How long the listeners rest when accept finds no descriptor or memory, unless a connection closes before.
  */
 #define REST_MS 200
+/* All places are taken and somebody comes: for so long a sibling with room may take him. */
+#define SIBLINGS_MS 50
+/* Then a connection goes that has been idle for at least so long. */
+#define IDLE_MS 1000
 
 void fw_loop_rest(struct fw_loop *loop)
 {
@@ -30,12 +34,67 @@ static void rest_after(struct fw_loop *loop, int problem)
     fw_loop_rest(loop);
 }
 
+static bool is_full(const struct fw_loop *loop)
+{
+    return loop->connections >= loop->config.connections;
+}
+
+/* When the connection that waits longest for its next request has been idle long enough to make room. */
+static uint64_t room_at_ms(const struct fw_loop *loop)
+{
+    const struct fw_conn *idle = loop->queues[FW_QUEUE_KEEPALIVE].first;
+    return idle != NULL ? idle->since_ms + IDLE_MS : UINT64_MAX;
+}
+
+/* Nobody is to be kept out by connections that only might be used again: the one that has waited longest
+ * goes, as if its time were over, unless its next request has come. False: there is none to go. */
+static bool make_room(struct fw_loop *loop)
+{
+    while (is_full(loop) && room_at_ms(loop) <= loop->env.clock.now_ms)
+        fw_loop_expire(loop, loop->queues[FW_QUEUE_KEEPALIVE].first);
+    return !is_full(loop);
+}
+
+static bool somebody_waits(const struct fw_listener *listener)
+{
+    struct pollfd poller = {.fd = listener->fd, .events = POLLIN};
+    return poll(&poller, 1, 0) > 0;
+}
+
+/* May one more be accepted? All places are taken, and if somebody waits all the same, it is a sibling's turn
+ * first. Then somebody else has to go. */
+static bool may_accept(struct fw_loop *loop, const struct fw_listener *listener)
+{
+    if (loop->leaving) {
+        fw_loop_rest(loop);
+        return false;
+    }
+    if (FW_LIKELY(!is_full(loop)))
+        return true;
+    if (!somebody_waits(listener)) {
+        loop->crowded = false;
+        return false;
+    }
+    if (loop->crowded && make_room(loop))
+        return true;
+    if (!loop->crowded)
+        loop->listen_again_ms = loop->env.clock.now_ms + SIBLINGS_MS;
+    loop->crowded = true;
+    fw_loop_rest(loop);
+    return false;
+}
+
 void fw_loop_listen_if_wanted(struct fw_loop *loop)
 {
-    if (loop->listening || loop->leaving || loop->connections >= loop->config.connections ||
-        loop->listen_again_ms > loop->env.clock.now_ms)
+    uint64_t now = loop->env.clock.now_ms;
+    if (loop->listening || loop->leaving || loop->listen_again_ms > now)
         return;
     loop->listen_again_ms = 0;
+    if (is_full(loop) && room_at_ms(loop) > now) {
+        if (room_at_ms(loop) < UINT64_MAX)
+            loop->listen_again_ms = room_at_ms(loop);
+        return;
+    }
     for (uint32_t i = 0; i < loop->listener_count; i++) {
         struct fw_listener *listener = &loop->listeners[i];
         if (listener->polled)
@@ -49,44 +108,30 @@ void fw_loop_listen_if_wanted(struct fw_loop *loop)
     loop->listening = true;
 }
 
-static void note_address(struct fw_conn *conn, const struct sockaddr_storage *address)
+/* No address: a unix socket. */
+static struct fw_client client_of(const struct sockaddr_storage *address)
 {
-    char text[INET6_ADDRSTRLEN] = "";
+    struct fw_client client = {.port = -1};
     if (address->ss_family == AF_INET) {
         struct sockaddr_in v4;
         memcpy(&v4, address, sizeof v4);
-        inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-        conn->port = ntohs(v4.sin_port);
+        client.addr = fw_addr_of_4(&v4.sin_addr);
+        client.port = ntohs(v4.sin_port);
     } else if (address->ss_family == AF_INET6) {
         struct sockaddr_in6 v6;
         memcpy(&v6, address, sizeof v6);
-        conn->port = ntohs(v6.sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) /* people write rules for the IPv4 address */
-            inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof text);
-        else
-            inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+        client.addr = fw_addr_of_6(&v6.sin6_addr);
+        client.port = ntohs(v6.sin6_port);
     }
-    conn->addr_len = (uint8_t)strlen(text);
-    memcpy(conn->addr, text, conn->addr_len);
-
-    char digits[sizeof conn->port_text];
-    unsigned port = conn->port;
-    do {
-        digits[conn->port_len++] = (char)('0' + port % 10);
-        port /= 10;
-    } while (port != 0);
-    for (uint8_t i = 0; i < conn->port_len; i++)
-        conn->port_text[i] = digits[conn->port_len - 1 - i];
+    return client;
 }
 
 bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
 {
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
-    if (loop->leaving || loop->connections >= loop->config.connections) {
-        fw_loop_rest(loop);
+    if (!may_accept(loop, listener))
         return false;
-    }
     if (loop->free == NULL && !fw_loop_add_slab(loop)) {
         errno = ENOMEM;
     } else {
@@ -96,8 +141,8 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
             loop->free = conn->next;
             fw_conn_open(conn, &loop->env, fd);
             conn->listener = (uint16_t)(listener - loop->listeners);
-            if (!listener->local)
-                note_address(conn, &address);
+            struct fw_client peer = client_of(&address);
+            fw_conn_meet(conn, &peer, listener->local);
             fw_loop_count_connections(loop, 1);
             fw_loop_settle(loop, conn);
             return true;
@@ -108,6 +153,7 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
 #if EWOULDBLOCK != EAGAIN
     case EWOULDBLOCK:
 #endif
+        loop->crowded = false;
         return false;
     case EINTR:
     case ECONNABORTED:

@@ -18,7 +18,7 @@ bool fw_loop_calls_block(const struct fw_loop *loop)
 
 void fw_loop_part(struct fw_loop *loop, struct fw_conn *conn)
 {
-    fw_queue_remove(loop, conn);
+    fw_loop_end_wait(loop, conn);
     fw_queue_append(loop, conn, FW_QUEUE_AWAY);
 }
 

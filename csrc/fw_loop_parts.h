@@ -67,6 +67,13 @@ void fw_loop_count_connections(struct fw_loop *loop, int change);
 /* Let the connection go as far as it can. */
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn);
 
+/* Its time is over, if it is: what it waits for may have come while this process did something else, and its
+ * event may not have been seen yet. */
+void fw_loop_expire(struct fw_loop *loop, struct fw_conn *conn);
+
+/* It does not wait on in its list. Time that was waited for a body or for room counts against its rate. */
+void fw_loop_end_wait(struct fw_loop *loop, struct fw_conn *conn);
+
 /* --- fw_loop_away.c --- */
 
 /* A call of the application has taken so long. */

@@ -77,6 +77,12 @@ const char *fw_method_text(enum fw_method method)
     return methods[method];
 }
 
+void fw_name_lower(const char *buf, size_t len, char *out)
+{
+    for (size_t at = 0; at < len; at++)
+        out[at] = buf[at] >= 'A' && buf[at] <= 'Z' ? (char)(buf[at] | 0x20) : buf[at];
+}
+
 size_t fw_name_cgi(const char *buf, size_t len, char *out)
 {
     memcpy(out, "HTTP_", 5);

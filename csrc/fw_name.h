@@ -118,6 +118,9 @@ const char *fw_name_text(enum fw_name name, size_t *len);
 enum fw_method fw_method_find(const char *buf, size_t len);
 const char *fw_method_text(enum fw_method method);
 
+/* Write buf[0..len) with its letters in lower case. `out` has room for len bytes. */
+void fw_name_lower(const char *buf, size_t len, char *out);
+
 /* Write the CGI form of a field name (RFC 3875 section 4.1.18): "HTTP_", upper case, '-' as '_'.
  * `out` has room for len + 5 bytes. Returns len + 5.                                        */
 size_t fw_name_cgi(const char *buf, size_t len, char *out);

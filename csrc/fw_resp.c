@@ -63,6 +63,18 @@ enum fw_error fw_resp_status(struct fw_resp *resp, struct fw_buf *out, struct fw
     return FW_OK;
 }
 
+enum fw_error fw_resp_status_again(struct fw_resp *resp, struct fw_buf *out, struct fw_pool *pool,
+                                   const char *line, size_t len, uint16_t status)
+{
+    fw_resp_discard(resp, out);
+    if (!fw_buf_append(out, pool, line, len))
+        return FW_E_NO_MEMORY;
+    resp->head_len = len;
+    resp->status = status;
+    resp->stage = FW_RESP_HEAD;
+    return FW_OK;
+}
+
 static bool may_have_length(const struct fw_resp *resp)
 {
     return resp->status >= 200 && resp->status != 204;
@@ -110,6 +122,24 @@ static enum fw_error take_field(struct fw_resp *resp, enum fw_name id, const cha
     default:
         return FW_OK;
     }
+}
+
+/* Those that take_field() has nothing to say about. */
+bool fw_resp_repeats(enum fw_name id)
+{
+    struct fw_resp none = {.stage = FW_RESP_HEAD};
+    bool write;
+    return take_field(&none, id, "", 0, &write) == FW_OK && write && !none.has_date && !none.has_server;
+}
+
+enum fw_error fw_resp_field_again(struct fw_resp *resp, struct fw_buf *out, struct fw_pool *pool,
+                                  const char *line, size_t len)
+{
+    assert(resp->stage == FW_RESP_HEAD);
+    if (!fw_buf_append(out, pool, line, len))
+        return FW_E_NO_MEMORY;
+    resp->head_len += len;
+    return FW_OK;
 }
 
 int fw_resp_name(const char *name, size_t len)

@@ -62,6 +62,14 @@ enum fw_error fw_resp_named_field(struct fw_resp *resp, struct fw_buf *out, stru
                                   enum fw_name id, const char *name, size_t name_len, const char *value,
                                   size_t value_len);
 
+/* For a caller who remembers what these have written: may the line of such a field be written again as it
+ * is, whatever stands around it? And do that: a status line (`status` is its code), a field's line. */
+bool fw_resp_repeats(enum fw_name id);
+enum fw_error fw_resp_status_again(struct fw_resp *resp, struct fw_buf *out, struct fw_pool *pool,
+                                   const char *line, size_t len, uint16_t status);
+enum fw_error fw_resp_field_again(struct fw_resp *resp, struct fw_buf *out, struct fw_pool *pool,
+                                  const char *line, size_t len);
+
 /* Take the unfinished head back. */
 void fw_resp_discard(struct fw_resp *resp, struct fw_buf *out);
 

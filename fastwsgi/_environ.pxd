@@ -16,11 +16,16 @@ cdef enum:
 
 cdef object text(const char *data, size_t len, bint ascii)
 
+cdef class Reused:
+    # so many templates hold it
+    cdef Py_ssize_t templates
+
 cdef class Shape:
     cdef dict template
     cdef uint64_t key
     cdef size_t listener
     cdef uint8_t minor
+    cdef uint8_t traits
     cdef uint8_t count
     cdef uint8_t ids[SHAPE_FIELDS]
     # borrowed from the template
@@ -30,10 +35,10 @@ cdef class Shape:
     cdef PyObject *target
     cdef PyObject *addr
     cdef PyObject *port
+    cdef PyObject *hints
 
 cdef class Environ:
     cdef list templates
-    cdef list local
     cdef tuple methods
     cdef tuple keys
     cdef str script_name
@@ -44,11 +49,12 @@ cdef class Environ:
     cdef object cached_text(self, const char *data, size_t len)
     cdef object cgi_name(self, const char *name, size_t len)
     cdef object method(self, const fw_conn *conn)
-    cdef dict make(self, const fw_conn *conn)
+    cdef dict make(self, const fw_conn *conn, Reused hints)
     cdef Input add_body(self, dict environ, fw_conn *conn)
     cdef uint64_t shape_key(self, const fw_conn *conn)
-    cdef dict from_shape(self, const fw_conn *conn, uint64_t key)
-    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ) except -1
+    cdef dict from_shape(self, const fw_conn *conn, uint64_t key, Reused hints)
+    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ, Reused hints) except -1
     cdef dict from_scratch(self, const fw_conn *conn)
     cdef int set_target(self, dict environ, const fw_conn *conn, target) except -1
+    cdef int add_proxy(self, dict environ, const fw_conn *conn) except -1
     cdef int add_fields(self, dict environ, const fw_conn *conn) except -1

@@ -18,10 +18,18 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from fastwsgi._input cimport Input
+from fastwsgi._input cimport EarlyInput, Input
 from fastwsgi.c_server cimport (
+    FW_ADDR_TEXT,
     FW_BODY_CHUNKED,
+    FW_CLIENT_ADDR,
+    FW_CLIENT_HIDDEN,
+    FW_CLIENT_HTTPS,
+    FW_CLIENT_PORT,
+    FW_CLIENT_PROXY,
+    FW_CLIENT_SCRIPT,
     FW_FIELD_ASCII,
+    FW_FIELD_HIDDEN,
     FW_FIELD_UNDERSCORE,
     FW_FORM_ABSOLUTE,
     FW_M_OTHER,
@@ -33,7 +41,11 @@ from fastwsgi.c_server cimport (
     FW_N_OTHER,
     FW_N_PROXY_AUTHORIZATION,
     FW_NAME_COUNT,
+    FW_PORT_TEXT,
+    fw_addr_port_text,
+    fw_addr_text,
     fw_conn,
+    fw_conn_body_is_early,
     fw_conn_request,
     fw_field,
     fw_head,
@@ -42,6 +54,8 @@ from fastwsgi.c_server cimport (
     fw_name,
     fw_name_cgi,
     fw_name_text,
+    fw_proxy_kind,
+    fw_proxy_name,
     fw_scan_unquote,
 )
 
@@ -66,9 +80,14 @@ cdef str SERVER_PORT = sys.intern("SERVER_PORT")
 cdef str REMOTE_ADDR = sys.intern("REMOTE_ADDR")
 cdef str REMOTE_PORT = sys.intern("REMOTE_PORT")
 cdef str CONTENT_LENGTH = sys.intern("CONTENT_LENGTH")
+cdef str STREAMED = sys.intern("fastwsgi.input_streamed")
 cdef str HTTP_HOST = sys.intern("HTTP_HOST")
 cdef str WSGI_INPUT = sys.intern("wsgi.input")
+cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
+cdef str SCRIPT_NAME = sys.intern("SCRIPT_NAME")
+cdef str URL_SCHEME = sys.intern("wsgi.url_scheme")
 cdef str HTTP_1_0 = "HTTP/1.0"
+cdef str HTTPS = "https"
 
 # The body of all requests that have none.
 cdef Input NO_BODY = Input()
@@ -121,8 +140,16 @@ cdef inline bint is_cached(const fw_field *field) noexcept nogil:
     )
 
 
+cdef class Reused:
+    """A value that is put into environ after environ, of requests that do not overlap: wsgi.early_hints.
+
+    Templates hold it as well, so that it comes with the copy, and are counted: whoever else holds it has kept it.
+    """
+
+
 cdef class Shape:
-    """A template for requests with just these fields in this order, on one listener and HTTP version.
+    """A template for requests with just these fields in this order, on one listener and HTTP version, of whose
+    clients the same things are known (fw_client_trait).
 
     It holds the values of the last such request. Pointers are borrowed from `template`, which holds what they
     point to for as long as they stand here.
@@ -130,14 +157,13 @@ cdef class Shape:
 
 
 cdef class Environ:
-    """Makes the environs of one worker. `templates`: one a listener; `local`: is that a unix socket?"""
+    """Makes the environs of one worker. `templates`: one a listener."""
 
-    def __init__(self, list templates, list local, str script_name):
+    def __init__(self, list templates, str script_name):
         cdef size_t len
         cdef const char *name
         cdef int i
         self.templates = [roomy(template) for template in templates]
-        self.local = local
         self.script_name = script_name
         self.shapes = [None] * SHAPE_SLOTS
         self.methods = tuple([
@@ -194,23 +220,31 @@ cdef class Environ:
             return <object>self.methods[head.method_id]
         return self.cached_text(fw_conn_request(conn) + head.method.off, head.method.len)
 
-    cdef dict make(self, const fw_conn *conn):
+    cdef dict make(self, const fw_conn *conn, Reused hints):
         """The environ of the request that `conn` holds, but for its body."""
         cdef uint64_t key = self.shape_key(conn)
-        cdef dict environ = self.from_shape(conn, key)
+        cdef dict environ = self.from_shape(conn, key, hints)
         if environ is None:
             environ = self.from_scratch(conn)
+            PyDict_SetItem(environ, EARLY_HINTS, hints)
             if key != 0:
-                self.learn(conn, key, environ)
+                self.learn(conn, key, environ, hints)
+        if conn.traits & FW_CLIENT_PROXY:
+            self.add_proxy(environ, conn) # a connection's own, in no template
         return environ
 
     cdef Input add_body(self, dict environ, fw_conn *conn):
         """The request has a body (perhaps an empty one): put it into the environ. It borrows `conn`."""
-        cdef Input body = Input.__new__(Input)
+        cdef Input body
+        if fw_conn_body_is_early(conn):
+            body = EarlyInput.__new__(EarlyInput)
+            PyDict_SetItem(environ, STREAMED, True)
+        else:
+            body = Input.__new__(Input)
         body.conn = conn
         body.length = conn.body_len
         PyDict_SetItem(environ, WSGI_INPUT, body)
-        if conn.parser.framing.kind == FW_BODY_CHUNKED:
+        if conn.parser.framing.kind == FW_BODY_CHUNKED and not fw_conn_body_is_early(conn):
             # it is here whole, and many an application reads nothing where it sees no length
             PyDict_SetItem(environ, CONTENT_LENGTH, str(conn.body_len))
         return body
@@ -222,9 +256,11 @@ cdef class Environ:
         cdef const fw_head *head = &conn.parser.head
         cdef const char *base = fw_conn_request(conn)
         cdef const fw_field *field
-        cdef uint64_t hash = mix(conn.listener, head.count * 2 + head.minor)
+        cdef uint64_t hash = mix(conn.listener | <uint32_t>conn.traits << 16, head.count * 2 + head.minor)
         cdef uint32_t i
         if head.count > SHAPE_FIELDS or head.form == FW_FORM_ABSOLUTE or self.script_name:
+            return 0
+        if conn.traits & (FW_CLIENT_SCRIPT | FW_CLIENT_HIDDEN):
             return 0
         for i in range(head.count):
             field = &head.fields[i]
@@ -236,7 +272,7 @@ cdef class Environ:
                 hash = mix(hash, field.id)
         return hash | 1
 
-    cdef dict from_shape(self, const fw_conn *conn, uint64_t key):
+    cdef dict from_shape(self, const fw_conn *conn, uint64_t key, Reused hints):
         """The environ of a request of a known shape, or None."""
         cdef Shape shape = <Shape>self.shapes[(key >> 8) & (SHAPE_SLOTS - 1)]
         cdef const fw_head *head = &conn.parser.head
@@ -248,7 +284,7 @@ cdef class Environ:
         cdef bint secrets = False
         if (
             shape is None or shape.key != key or shape.count != head.count
-            or shape.listener != conn.listener or shape.minor != head.minor
+            or shape.listener != conn.listener or shape.minor != head.minor or shape.traits != conn.traits
         ):
             return None
         # The hash is no proof. All names are compared before the template is touched.
@@ -280,15 +316,21 @@ cdef class Environ:
             shape.target = NULL
             self.set_target(template, conn, value)
             shape.target = <PyObject *>value
-        if conn.addr_len > 0:
+        if conn.traits & FW_CLIENT_ADDR:
             value = self.cached_text(conn.addr, conn.addr_len)
             if <PyObject *>value != shape.addr:
                 PyDict_SetItem(template, REMOTE_ADDR, value)
                 shape.addr = <PyObject *>value
+        if conn.traits & FW_CLIENT_PORT:
             value = self.cached_text(conn.port_text, conn.port_len)
             if <PyObject *>value != shape.port:
                 PyDict_SetItem(template, REMOTE_PORT, value)
                 shape.port = <PyObject *>value
+        if <PyObject *>hints != shape.hints: # another thread's, or the last one was kept
+            (<Reused>shape.hints).templates -= 1
+            hints.templates += 1
+            PyDict_SetItem(template, EARLY_HINTS, hints)
+            shape.hints = <PyObject *>hints
         environ = PyDict_Copy(template)
         if secrets:
             for i in range(head.count):
@@ -296,11 +338,11 @@ cdef class Environ:
                 if not is_cached(field):
                     value = text(base + field.value.off, field.value.len, field.flags & FW_FIELD_ASCII)
                     PyDict_SetItem(environ, <object>shape.names[i], value)
-        if conn.addr_len == 0 and <object>self.local[conn.listener]:
+        if conn.local:
             set_server(environ)
         return environ
 
-    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ) except -1:
+    cdef int learn(self, const fw_conn *conn, uint64_t key, dict environ, Reused hints) except -1:
         """Keep a template for this shape, if it is seen for the second time and has no field twice."""
         cdef size_t slot = <size_t>(key >> 8) & (SHAPE_SLOTS - 1)
         cdef const fw_head *head = &conn.parser.head
@@ -317,6 +359,7 @@ cdef class Environ:
         shape.key = key
         shape.listener = conn.listener
         shape.minor = head.minor
+        shape.traits = conn.traits
         shape.count = <uint8_t>head.count
         names = set()
         for i in range(head.count):
@@ -340,6 +383,10 @@ cdef class Environ:
             else:
                 name = held[self.cgi_name(base + field.name.off, field.name.len)]
             shape.names[i] = <PyObject *>name
+        if self.shapes[slot] is not None:
+            (<Reused>(<Shape>self.shapes[slot]).hints).templates -= 1
+        hints.templates += 1
+        shape.hints = <PyObject *>hints
         self.shapes[slot] = shape
         return 0
 
@@ -354,17 +401,32 @@ cdef class Environ:
             PyDict_SetItem(environ, SERVER_PROTOCOL, HTTP_1_0)
         self.set_target(environ, conn, self.cached_text(base + head.target.off, head.target.len))
         self.add_fields(environ, conn)
-        if conn.addr_len > 0:
+        if conn.traits & FW_CLIENT_HTTPS:
+            PyDict_SetItem(environ, URL_SCHEME, HTTPS)
+        if conn.traits & FW_CLIENT_ADDR:
             PyDict_SetItem(environ, REMOTE_ADDR, self.cached_text(conn.addr, conn.addr_len))
+        if conn.traits & FW_CLIENT_PORT:
             PyDict_SetItem(environ, REMOTE_PORT, self.cached_text(conn.port_text, conn.port_len))
-        elif <object>self.local[conn.listener]:
+        if conn.local:
             set_server(environ)
         return environ
+
+    cdef int add_proxy(self, dict environ, const fw_conn *conn) except -1:
+        """What the header of the PROXY protocol says of the proxy itself, by gunicorn's keys."""
+        cdef char address[FW_ADDR_TEXT]
+        cdef char port[FW_PORT_TEXT]
+        cdef size_t len = fw_addr_text(&conn.proxy.proxy, address)
+        environ["PROXY_PROTOCOL"] = fw_proxy_name(<fw_proxy_kind>conn.proxy.kind).decode("ascii")
+        if len > 0:
+            environ["PROXY_ADDR"] = self.cached_text(address, len)
+            environ["PROXY_PORT"] = self.cached_text(port, fw_addr_port_text(conn.proxy.proxy_port, port))
+        return 0
 
     cdef int set_target(self, dict environ, const fw_conn *conn, target) except -1:
         cdef const fw_head *head = &conn.parser.head
         cdef const char *base = fw_conn_request(conn)
-        cdef object path
+        cdef const fw_field *field
+        cdef object path, mount
         PyDict_SetItem(environ, RAW_URI, target)
         PyDict_SetItem(environ, REQUEST_URI, target)
         if head.path_escaped:
@@ -375,10 +437,15 @@ cdef class Environ:
             path = "/" # RFC 9110 section 4.2.3
         else:
             path = self.cached_text(base + head.path.off, head.path.len)
-        if self.script_name:
-            if not path.startswith(self.script_name):
-                raise ValueError(f"the path {path!r} is not below SCRIPT_NAME {self.script_name!r}")
-            path = path[len(self.script_name):]
+        mount = self.script_name
+        if conn.traits & FW_CLIENT_SCRIPT:
+            field = &head.fields[conn.script]
+            mount = text(base + field.value.off, field.value.len, field.flags & FW_FIELD_ASCII)
+            PyDict_SetItem(environ, SCRIPT_NAME, mount)
+        if mount:
+            if not path.startswith(mount):
+                raise ValueError(f"the path {path!r} is not below SCRIPT_NAME {mount!r}")
+            path = path[len(mount):]
         PyDict_SetItem(environ, PATH_INFO, path)
         PyDict_SetItem(environ, QUERY_STRING, text(base + head.query.off, head.query.len, True))
         return 0
@@ -394,10 +461,10 @@ cdef class Environ:
         for i in range(head.count):
             field = &head.fields[i]
             data = base + field.value.off
+            if field.flags & (FW_FIELD_UNDERSCORE | FW_FIELD_HIDDEN):
+                continue # X_Foo must not pass for X-Foo, nor the other way round where the proxy sends X_Foo
             if field.id != FW_N_OTHER:
                 key = <object>self.keys[field.id]
-            elif field.flags & FW_FIELD_UNDERSCORE:
-                continue # X_Foo must not pass for X-Foo
             else:
                 key = self.cgi_name(base + field.name.off, field.name.len)
             if is_cached(field):
@@ -454,5 +521,5 @@ cdef int set_server(dict environ) except -1:
     if not colon or port.endswith("]"):
         name, port = host, ""
     environ[SERVER_NAME] = name or "localhost"
-    environ[SERVER_PORT] = port or "80"
+    environ[SERVER_PORT] = port or ("443" if environ[URL_SCHEME] == HTTPS else "80")
     return 0

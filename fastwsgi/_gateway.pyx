@@ -5,29 +5,41 @@ Rooms 8, 9 and 12 of a request: the environ is made, the application called, wha
 core, everything is let go. No byte is judged here: the core has parsed and checked the request, and checks what
 the application hands over.
 
-Who owns what: the connection (`fw_conn`) belongs to the thread that serves it while it is in state APP. An
-`Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL and using them raises.
+Who owns what: the connection (`fw_conn`) belongs to the thread that serves it while it is in state APP, but for the
+time between `offer` and `reclaim`. An `Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL
+and using them raises. What the threads share (the caches of a `Gateway` and its `Environ`) is looked at and changed with
+the GIL and without a call between that could let go of it: no object of the application's is made or freed there.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_SIZE
 from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
-from fastwsgi._environ cimport text
+from fastwsgi._environ cimport Reused, text
 from fastwsgi.c_server cimport *
 
 import io
 import os
 import stat
+import sys
 from datetime import timedelta
 
 from fastwsgi.access_format import CLIENT_GONE
+from fastwsgi.handover import HandedSocket
 from fastwsgi.message import Request, Response
+
+# Interned, with their hash computed.
+cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
+# Fields of one 103 answer, bytes.
+cdef size_t HINTS_MOST = 65536
+cdef str HANDED_STATUS = f"{FW_CONN_HANDED_STATUS} Switching Protocols"
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -35,6 +47,7 @@ cdef extern from "Python.h":
     int PyUnicode_KIND(object o)
     int PyUnicode_1BYTE_KIND
     bint PyUnicode_Check(object o)
+    int PyUnicode_CHECK_INTERNED(PyObject *o)
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *o)
     object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *kwnames)
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
@@ -63,6 +76,27 @@ cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
         raise ValueError(f"{what} has a character that is not in latin-1")
     len[0] = PyUnicode_GET_LENGTH(<PyObject *>value)
     return <const char *>PyUnicode_1BYTE_DATA(<PyObject *>value)
+
+
+cdef object native(value):
+    """A str as it is; bytes, which early hints may be as well, as latin-1."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+cdef inline size_t line_slot(PyObject *name, PyObject *value) noexcept:
+    return ((<size_t>name >> 4) ^ (<size_t>value >> 5)) & (LINE_SLOTS - 1)
+
+
+cdef inline bint is_remembered(int id, name, value):
+    """May the line of this field be kept beyond its response, for when the same two objects come again?
+
+    Not what may be a secret: of a field that nobody knows, only a value that the interpreter keeps as well.
+    """
+    if type(name) is not str or type(value) is not str or not fw_resp_repeats(<fw_name>id):
+        return False
+    if id == FW_N_OTHER:
+        return PyUnicode_CHECK_INTERNED(<PyObject *>value) != 0
+    return id != FW_N_SET_COOKIE and id != FW_N_LOCATION and id != FW_N_WWW_AUTHENTICATE
 
 
 cdef class FileWrapper:
@@ -124,13 +158,26 @@ def _real_file(filelike):
     return descriptor, position, status.st_size
 
 
+cdef class EarlyHints(Reused):
+    """wsgi.early_hints: sends a 103 with these headers (pairs of str or bytes) at once. May be called again.
+
+    Does nothing for a client of HTTP/1.0, and once the response is on its way; a client that does not take what is
+    sent to it gets none. Raises ValueError or TypeError for what must not be sent, ClientGone where nobody reads it.
+    """
+
+    def __call__(self, headers):
+        self.exchange.take_hints(headers)
+
+
 cdef class Exchange:
-    """One request being answered; used again for the next. Applications call its two bound methods."""
+    """One request being answered; used again for the next. Applications call its bound methods."""
 
     def __cinit__(self, Gateway gateway not None):
         self.gateway = gateway
         self.bound_start = self.start_response
         self.bound_write = self.write
+        self.hints = EarlyHints.__new__(EarlyHints)
+        self.hints.exchange = self
 
     def start_response(self, status, headers, exc_info=None):
         """PEP 3333: begin the response; the returned write() sends a block at once.
@@ -148,6 +195,9 @@ cdef class Exchange:
             self.take_head(status, headers, exc_info)
         finally:
             exc_info = None
+            if self.half: # a head that has failed in the middle
+                self.half = False
+                fw_resp_discard(&conn.resp, &conn.out)
             if offered:
                 self.offer()
             else:
@@ -156,9 +206,6 @@ cdef class Exchange:
 
     cdef int take_head(self, status, headers, exc_info) except -1:
         cdef fw_conn *conn = self.conn
-        cdef fw_error error
-        cdef Py_ssize_t len
-        cdef const char *data
         if exc_info is not None:
             try:
                 if conn.resp.stage >= FW_RESP_BODY:
@@ -169,40 +216,70 @@ cdef class Exchange:
             raise AssertionError("start_response was called a second time without exc_info")
         if not PyList_CheckExact(headers):
             headers = list(headers)
-        data = latin1(status, "status", &len)
-        error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
-        if error != FW_OK:
-            raise ValueError(f"{error_text(error)}: {status!r}")
-        try:
-            self.take_fields(<list>headers)
-        except:
-            fw_resp_discard(&conn.resp, &conn.out)
-            raise
+        self.take_status(status)
+        self.half = True
+        self.take_fields(<list>headers)
+        self.half = False
         if self.gateway.keep_head:
             self.status = status
             self.headers = headers
         return 0
 
-    cdef int take_fields(self, list headers) except -1:
+    cdef int take_status(self, status) except -1:
         cdef fw_conn *conn = self.conn
-        cdef Py_ssize_t name_len, value_len
-        cdef const char *name_data
-        cdef const char *value_data
+        cdef Line *line = &self.gateway.lines[line_slot(<PyObject *>status, NULL)]
         cdef fw_error error
-        cdef int id
+        cdef Py_ssize_t len
+        cdef const char *data
+        if line.name == <PyObject *>status and line.value is NULL:
+            error = fw_resp_status_again(
+                &conn.resp, &conn.out, &conn.env.blocks, line.text, line.len, line.status
+            )
+        else:
+            data = latin1(status, "status", &len)
+            error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
+            if error == FW_OK and type(status) is str:
+                self.gateway.remember(line, status, NULL, conn, conn.resp.head_len)
+        if error != FW_OK:
+            raise ValueError(f"{error_text(error)}: {status!r}")
+        return 0
+
+    cdef int take_fields(self, list headers) except -1:
         for field in headers:
             if not PyTuple_CheckExact(field) or PyTuple_GET_SIZE(field) != 2:
                 name, value = field # PEP 3333 asks for tuples; any pair will do
                 field = (name, value)
-            id = self.gateway.name_id(<object>PyTuple_GET_ITEM(field, 0), &name_data, &name_len)
-            value_data = latin1(<object>PyTuple_GET_ITEM(field, 1), "header value", &value_len)
-            error = fw_resp_named_field(
-                &conn.resp, &conn.out, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
-                value_data, <size_t>value_len,
-            )
+            self.take_field(<tuple>field)
+        return 0
+
+    cdef int take_field(self, tuple field) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef PyObject *name = PyTuple_GET_ITEM(field, 0)
+        cdef PyObject *value = PyTuple_GET_ITEM(field, 1)
+        cdef Line *line = &self.gateway.lines[line_slot(name, value)]
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef size_t before
+        cdef fw_error error
+        cdef int id
+        if line.name == name and line.value == value:
+            error = fw_resp_field_again(&conn.resp, &conn.out, &conn.env.blocks, line.text, line.len)
             if error != FW_OK:
-                # never the value: it may be what an attacker wants to see in a log
-                raise ValueError(f"{error_text(error)}: {<object>PyTuple_GET_ITEM(field, 0)!r}")
+                raise MemoryError
+            return 0
+        before = conn.resp.head_len
+        id = self.gateway.name_id(<object>name, &name_data, &name_len)
+        value_data = latin1(<object>value, "header value", &value_len)
+        error = fw_resp_named_field(
+            &conn.resp, &conn.out, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+            value_data, <size_t>value_len,
+        )
+        if error != FW_OK:
+            # never the value: it may be what an attacker wants to see in a log
+            raise ValueError(f"{error_text(error)}: {<object>name!r}")
+        if is_remembered(id, <object>name, <object>value):
+            self.gateway.remember(line, <object>name, value, conn, conn.resp.head_len - before)
         return 0
 
     def write(self, block):
@@ -211,6 +288,8 @@ cdef class Exchange:
             raise RuntimeError("write was called after its request had ended")
         if not isinstance(block, bytes):
             raise TypeError(f"write() takes bytes, not {type(block).__name__}")
+        if self.conn.handed:
+            raise ClientGone("the application has taken the socket over")
         self.reclaim()
         try:
             self.begin(-1)
@@ -221,6 +300,98 @@ cdef class Exchange:
         finally:
             self.offer()
 
+    cdef int take_hints(self, headers) except -1:
+        cdef fw_conn *conn = self.conn
+        if conn is NULL:
+            raise RuntimeError("early_hints was called after its request had ended")
+        if conn.parser.head.minor == 0 or conn.handed:
+            return 0
+        self.reclaim()
+        try:
+            # what the socket does not take must not make the answer wait
+            if conn.resp.stage < FW_RESP_BODY and not conn.blocked:
+                self.send_hints([(native(name), native(value)) for name, value in headers])
+        finally:
+            self.offer()
+        return 0
+
+    cdef int send_hints(self, list headers) except -1:
+        cdef fw_conn *conn = self.conn
+        cdef fw_interim interim
+        cdef fw_error error
+        cdef Py_ssize_t name_len, value_len
+        cdef const char *name_data
+        cdef const char *value_data
+        cdef int id
+        if fw_conn_interim_begin(conn, &interim, b"103 Early Hints", 15) != FW_OK:
+            raise MemoryError
+        try:
+            for name, value in headers:
+                id = self.gateway.name_id(name, &name_data, &name_len)
+                value_data = latin1(value, "header value", &value_len)
+                error = fw_resp_named_field(
+                    &interim.resp, &interim.buf, &conn.env.blocks, <fw_name>id, name_data, <size_t>name_len,
+                    value_data, <size_t>value_len,
+                )
+                if error != FW_OK:
+                    raise ValueError(f"{error_text(error)}: {name!r}")
+            if fw_buf_live(&interim.buf) > HINTS_MOST:
+                raise ValueError(f"early hints of more than {HINTS_MOST} bytes")
+            if fw_conn_interim_send(conn, &interim) != FW_OK:
+                raise ClientGone("the client has closed the connection")
+        finally:
+            fw_conn_interim_drop(conn, &interim)
+        return 0
+
+    cdef int add_socket(self, dict environ) except -1:
+        """The client asks for another protocol: the application may take the socket."""
+        cdef fw_conn *conn = self.conn
+        self.socket = HandedSocket(conn.fd, self.hand_over, fw_conn_behind(conn).len > 0)
+        environ["gunicorn.socket"] = environ["fastwsgi.socket"] = self.socket
+        return 0
+
+    def hand_over(self):
+        """The application uses the socket: the connection is its own. Returns the bytes behind the request."""
+        cdef fw_conn *conn = self.conn
+        cdef fw_error error
+        cdef fw_span behind
+        if conn is NULL:
+            raise RuntimeError("the socket was used after its request had ended")
+        if conn.resp.stage >= FW_RESP_BODY:
+            raise RuntimeError("the socket was used after the response had begun")
+        if fw_conn_body_is_early(conn):
+            raise RuntimeError("the socket was used before the request's body was read")
+        self.reclaim()
+        try:
+            if fw_conn_waits(conn):
+                self.is_away() # if there is a way not to keep others waiting
+            with nogil:
+                error = fw_conn_drain(conn)
+            if error != FW_OK:
+                raise ClientGone("the client has closed the connection, or does not read")
+            behind = fw_conn_behind(conn)
+            rest = b""
+            if behind.len > 0:
+                rest = PyBytes_FromStringAndSize(fw_conn_request(conn) + behind.off, behind.len)
+            fw_loop_hand_over(self.gateway.loop, conn)
+            self.is_away() # it will take its time
+            fw_loop_wake(self.gateway.loop) # the board is not to show it any more
+        finally:
+            self.offer()
+        return rest
+
+    cdef int let_go(self) except -1:
+        """The request is over: the socket is ours again, used or not."""
+        cdef fw_conn *conn = self.conn
+        cdef int fd = self.socket.release()
+        self.socket = None
+        if conn.handed:
+            self.reclaim()
+            conn.resp.status = FW_CONN_HANDED_STATUS
+            self.status, self.headers = HANDED_STATUS, []
+            fw_player_take_back(self.player, conn, fd)
+        return 0
+
     cdef void offer(self) noexcept:
         """The application is about to have the thread: nobody and nothing must wait for it."""
         cdef fw_baton *baton = &self.gateway.monitor.baton
@@ -229,7 +400,7 @@ cdef class Exchange:
         ):
             fw_monitor_offer(self.gateway.monitor, self.player, self.conn)
         elif fw_conn_waits(self.conn):
-            self.wait_for_client() # PEP 3333: a block is sent before the next one is asked for, or while it is made
+            self.wait_for_room() # PEP 3333: a block is sent before the next one is asked for, or while it is made
         fw_abort_lend(self.player, self.conn)
 
     cdef void reclaim(self) noexcept:
@@ -262,22 +433,25 @@ cdef class Exchange:
         fw_conn_write(conn, PyBytes_AS_STRING(block), <size_t>PyBytes_GET_SIZE(block))
         return 0
 
+    cdef bint is_away(self) noexcept:
+        """Are we without the loop, as it is better to be before a wait? If there is a thread to take it, it does."""
+        return self.player.away or fw_baton_pass(&self.gateway.monitor.baton, self.player, self.conn)
+
     cdef int wait_room(self) except -1:
         cdef fw_conn *conn = self.conn
         cdef fw_loop *loop = self.gateway.loop
         cdef bint more = True
-        if self.player.away or fw_baton_pass(&self.gateway.monitor.baton, self.player, conn):
-            self.wait_for_client()
-            return 0
-        while more:
+        while more and not self.is_away():
             with nogil:
                 more = fw_loop_wait_room(loop, conn)
             PyErr_CheckSignals()
             if loop.stop == FW_STOP_NOW and conn.error == FW_OK:
                 conn.error = FW_E_PEER_RESET
+        if more:
+            self.wait_for_room()
         return 0
 
-    cdef void wait_for_client(self) noexcept:
+    cdef void wait_for_room(self) noexcept:
         """Without the loop: until the client has taken all, or never will."""
         cdef fw_baton *baton = &self.gateway.monitor.baton
         cdef fw_player *player = self.player
@@ -286,9 +460,49 @@ cdef class Exchange:
             with nogil:
                 more = fw_player_wait_room(baton, player)
 
+    def pull_body(self):
+        """Wait for more of a body that is read as it comes; False at its end. OSError: there will be no more."""
+        cdef fw_pull pull
+        self.reclaim()
+        try:
+            pull = fw_conn_body_pull(self.conn)
+            while pull == FW_PULL_WAIT:
+                pull = self.wait_body()
+        finally:
+            self.offer()
+        if pull == FW_PULL_FAILED:
+            raise self.body_failed()
+        return pull == FW_PULL_GOT
+
+    cdef fw_pull wait_body(self) except? FW_PULL_FAILED:
+        """Wait a while. WAIT: nothing has come, and nobody has raised anything meanwhile."""
+        cdef fw_baton *baton = &self.gateway.monitor.baton
+        cdef fw_loop *loop = self.gateway.loop
+        cdef fw_player *player = self.player
+        cdef fw_conn *conn = self.conn
+        cdef fw_pull pull
+        if self.is_away():
+            with nogil:
+                pull = fw_player_wait_body(baton, player)
+        else:
+            with nogil:
+                pull = fw_loop_wait_body(loop, conn)
+        if pull == FW_PULL_WAIT: # what it has got must not be lost to what a handler raises
+            PyErr_CheckSignals()
+        return pull
+
+    cdef object body_failed(self):
+        cdef fw_error error = <fw_error>self.conn.body_error
+        reason = error_text(error)
+        if error == FW_E_PEER_CLOSED or error == FW_E_PEER_RESET:
+            return ClientGone(reason)
+        return TimeoutError(reason) if error in (FW_E_BODY_TIMEOUT, FW_E_BODY_RATE) else OSError(reason)
+
     cdef int respond(self, result) except -1:
         cdef bint done
         self.reclaim()
+        if self.conn.handed:
+            return self.dismiss(result)
         if PyList_CheckExact(result) or PyTuple_CheckExact(result):
             self.respond_blocks(result)
             return self.finish()
@@ -298,6 +512,8 @@ cdef class Exchange:
                 done = self.respond_file(<FileWrapper>result)
             if not done:
                 self.respond_iterable(result)
+            if self.conn.handed:
+                return 0
             self.finish()
             self.send_unless_quick() # what close() does, perhaps slowly, is no client's concern
         finally:
@@ -307,6 +523,15 @@ cdef class Exchange:
                 self.offer()
                 close()
                 self.reclaim()
+        return 0
+
+    cdef int dismiss(self, result) except -1:
+        """The application has taken the socket over; what it gives is no answer to anything."""
+        close = getattr(result, "close", None)
+        if close is not None:
+            self.offer()
+            close()
+            self.reclaim()
         return 0
 
     cdef int finish(self) except -1:
@@ -326,6 +551,7 @@ cdef class Exchange:
         self.reclaim()
         if self.body is not None:
             self.body.conn = NULL
+            self.body.pull = None
             self.body = None
         self.conn = NULL
         self.player = NULL
@@ -355,6 +581,8 @@ cdef class Exchange:
             self.offer()
             block = next_of(blocks)
             self.reclaim()
+            if conn.handed:
+                return 0
             if block is None:
                 break
             if not isinstance(block, bytes):
@@ -427,6 +655,9 @@ cdef class Gateway:
     def __dealloc__(self):
         for i in range(NAME_SLOTS):
             Py_XDECREF(self.names[i])
+        for i in range(LINE_SLOTS):
+            Py_XDECREF(self.lines[i].name)
+            Py_XDECREF(self.lines[i].value)
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1:
         """The id of a header's name. Applications give the same str objects again and again."""
@@ -447,6 +678,20 @@ cdef class Gateway:
             self.name_ids[slot] = <uint8_t>id
         return id
 
+    cdef void remember(self, Line *line, name, PyObject *value, const fw_conn *conn, size_t len) noexcept:
+        """Keep the last `len` bytes of the head: they are the line of this status, or of this field."""
+        if len > LINE_MOST:
+            return
+        Py_INCREF(name)
+        Py_XINCREF(value)
+        Py_XDECREF(line.name)
+        Py_XDECREF(line.value)
+        line.name = <PyObject *>name
+        line.value = value
+        line.status = conn.resp.status
+        line.len = <uint8_t>len
+        memcpy(line.text, conn.out.data + conn.out.len - len, len)
+
     cdef int serve(self, fw_conn *conn, fw_player *player) except -1:
         """Answer the request of `conn` (state APP). What goes wrong in the application is logged and answered.
 
@@ -464,9 +709,13 @@ cdef class Gateway:
         if self.access_log:
             began = fw_clock_ns()
         try:
-            environ = self.environ.make(conn)
+            environ = self.environ.make(conn, exchange.hints)
+            if conn.parser.framing.upgrade:
+                exchange.add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
+                if fw_conn_body_is_early(conn):
+                    exchange.body.pull = exchange.pull_body
             if self.hooked:
                 self.before(exchange, environ)
             self.nr += 1
@@ -479,9 +728,12 @@ cdef class Gateway:
             )
             if conn.resp.dropped and not self.warned_dropped:
                 self.warn_dropped(environ)
-            fw_player_answered(player, conn)
+            if not conn.handed:
+                fw_player_answered(player, conn)
         except BaseException as error:
             self.failed(exchange, error)
+        if exchange.socket is not None:
+            exchange.let_go()
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
             conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
             exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
@@ -491,11 +743,17 @@ cdef class Gateway:
             self.after(exchange, environ)
         exchange.end()
         fw_abort_over(player, self.loop)
-        # Somebody who kept start_response or write must not reach the next request with it.
+        if environ is not None:
+            # An environ that is kept (in a cycle with its request, for example) is not to keep the exchange.
+            if Py_REFCNT(<PyObject *>environ) > 1 and PyDict_GetItem(environ, EARLY_HINTS) is not NULL:
+                PyDict_SetItem(environ, EARLY_HINTS, None)
+            environ = None
+        # Somebody who kept start_response or the like must not reach the next request with it.
         if (
             Py_REFCNT(<PyObject *>exchange.bound_start) == 1
             and Py_REFCNT(<PyObject *>exchange.bound_write) == 1
-            and Py_REFCNT(<PyObject *>exchange) == 3
+            and Py_REFCNT(<PyObject *>exchange.hints) == 1 + exchange.hints.templates
+            and Py_REFCNT(<PyObject *>exchange) == 4
         ):
             self.spare = exchange
         return 0
@@ -535,6 +793,10 @@ cdef class Gateway:
         cdef fw_error lost, refusal
         exchange.reclaim()
         lost = <fw_error>conn.error
+        if conn.handed:
+            return self.failed_after_handing(exchange, error)
+        if lost == FW_OK and conn.body_error != FW_OK and fw_error_status(<fw_error>conn.body_error) == 0:
+            lost = <fw_error>conn.body_error
         target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
         if lost != FW_OK:
             fw_player_cut(player, conn, lost)
@@ -545,14 +807,31 @@ cdef class Gateway:
         else:
             # where the signal handler could not answer, this does
             refusal = FW_E_APP_TIMEOUT if player.told else FW_E_APP_FAILED
+            if conn.body_error != FW_OK and isinstance(error, OSError):
+                refusal = <fw_error>conn.body_error # the client's fault, which the application need not explain
             fw_player_refuse(player, conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
         if player.told and isinstance(error, SystemExit):
             return 0 # the arbiter tells of it
         if lost != FW_OK and isinstance(error, OSError):
             self.log.debug("Client left while %s was answered: %r", target, error)
+        elif conn.body_error != FW_OK and isinstance(error, OSError):
+            self.log.warning("The body of %s could not be read: %s", target, error)
         else:
             self.log.exception("Error handling request %s", target)
+        return 0
+
+    cdef int failed_after_handing(self, Exchange exchange, error) except -1:
+        """The application has taken the socket over. Those for gunicorn say by StopIteration that this was all."""
+        cdef fw_conn *conn = exchange.conn
+        cdef fw_head *head = &conn.parser.head
+        if isinstance(error, StopIteration) or (exchange.player.told and isinstance(error, SystemExit)):
+            return 0
+        target = text(fw_conn_request(conn) + head.target.off, head.target.len, True)
+        if isinstance(error, ConnectionError):
+            self.log.debug("Client left the socket of %s: %r", target, error)
+        else:
+            self.log.exception("Error handling the socket of %s", target)
         return 0
 
     def warn_dropped(self, environ):
@@ -566,7 +845,7 @@ cdef class Gateway:
         """The access line of a format or a logger that only Python can serve; the others are the core's."""
         cdef fw_conn *conn = exchange.conn
         status = exchange.status or "500 Internal Server Error"
-        if conn.error == FW_E_PEER_RESET or conn.error == FW_E_WRITE_TIMEOUT:
+        if conn.error in (FW_E_PEER_RESET, FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
             status = CLIENT_GONE
         self.access(self.response(conn, status, exchange.headers), environ, duration_ns)
 

@@ -1,6 +1,7 @@
 """wsgi.input: a request's body for the application to read (PEP 3333)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.stddef cimport size_t
 from libc.stdint cimport SIZE_MAX, uint64_t
 
@@ -87,3 +88,61 @@ cdef class Input:
 
     def close(self):
         """Does nothing: the server closes it."""
+
+
+cdef class EarlyInput(Input):
+    """wsgi.input of a request that was taken to the application before its body: reading waits for what has not come.
+
+    `pull` waits for more and says whether there is any; it raises OSError where the body will not be whole.
+    `length` is what has come so far.
+    """
+
+    cdef bint more(self) except -1:
+        """Is there anything to read? Waits until it is known."""
+        if self.pos == self.length:
+            if self.conn is NULL:
+                raise ValueError("wsgi.input is read after its request has ended")
+            if self.pull is None or not self.pull():
+                self.pull = None
+                return False
+            self.length = self.conn.body_len
+        return True
+
+    cdef bytes take_some(self, uint64_t most):
+        """What is there, at most so much."""
+        return self.take(min(most, self.length - self.pos))
+
+    def read(self, size=-1):
+        cdef Py_ssize_t n = -1 if size is None else size
+        cdef uint64_t left = <uint64_t>PY_SSIZE_T_MAX if n < 0 else <uint64_t>n
+        cdef list blocks = []
+        while left > 0 and self.more():
+            block = self.take_some(left)
+            left -= <uint64_t>len(block)
+            blocks.append(block)
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def read1(self, size=-1):
+        """What is there, at most `size` bytes; waits only if nothing is. b"" at the end."""
+        cdef Py_ssize_t n = -1 if size is None else size
+        if n == 0 or not self.more():
+            return b""
+        return self.take_some(<uint64_t>PY_SSIZE_T_MAX if n < 0 else <uint64_t>n)
+
+    def readline(self, size=-1):
+        cdef Py_ssize_t n = -1 if size is None else size
+        cdef uint64_t left = <uint64_t>PY_SSIZE_T_MAX if n < 0 else <uint64_t>n
+        cdef list blocks = []
+        while left > 0 and self.more():
+            block = self.take(fw_conn_body_line(self.conn, self.pos, <size_t>left))
+            left -= <uint64_t>len(block)
+            blocks.append(block)
+            if block.endswith(b"\n"):
+                break
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def readinto(self, buffer):
+        with memoryview(buffer).cast("B") as view:
+            block = self.read(len(view))
+            view[: len(block)] = block
+        return len(block)

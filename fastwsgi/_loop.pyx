@@ -6,7 +6,9 @@ The loop belongs to the threads that call work(), or to the one that calls run()
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
+from libc.stddef cimport size_t
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastwsgi._board cimport Board
 from fastwsgi._environ cimport Environ
@@ -21,23 +23,38 @@ import time
 
 from fastwsgi._gateway import FileWrapper
 from fastwsgi.access_format import CLIENT_GONE, environ_of_line
+from fastwsgi.proxies import Proxies, fields, networks
 
-# A request body up to this stays in memory; a longer one goes to an unlinked temporary file.
-BODY_MEMORY = 256 * 1024
-# More unsent output of one connection than this, and the application waits for its client.
-QUEUE_MARK = 1024 * 1024
+# What each field over the default number adds to the longest head, and the longest there ever is.
+cdef enum:
+    FIELD_SHARE = 1024
+    MOST_HEAD = 1 << 30
 
 # More than a process should have.
 MOST_THREADS = 4096
 
-# Seconds between two messages about access lines that cannot be written.
-LOST_PAUSE = 60
+# Seconds between two messages about one thing that goes on: lines that are lost, connections that have to wait.
+PAUSE = 60
 
 
 cdef uint32_t milliseconds(str name, seconds) except? 0xFFFFFFFF:
     if not 0 <= seconds <= 1_000_000:
         raise ValueError(f"{name} is {seconds!r}; it takes seconds, 0 to 1000000")
     return <uint32_t>(seconds * 1000)
+
+
+cdef uint32_t head_limit(const fw_limits *limits) noexcept:
+    """A whole head: the default, and more where settings allow longer lines or more fields than theirs.
+
+    The default is far from what the lines could have together, and every client may fill it. But a limit that
+    somebody has raised must not be reached below what it says.
+    """
+    cdef fw_limits usual = fw_limits_default()
+    cdef uint64_t most = usual.head
+    most += max(limits.line, usual.line) - usual.line
+    most += max(limits.field_size, usual.field_size) - usual.field_size
+    most += <uint64_t>(max(limits.fields, usual.fields) - usual.fields) * FIELD_SHARE
+    return <uint32_t>min(most, <uint64_t>MOST_HEAD)
 
 
 cdef class Loop:
@@ -53,6 +70,8 @@ cdef class Loop:
     cdef bint writes_lines
     cdef uint64_t lost_lines
     cdef object lost_at
+    cdef object refused_at
+    cdef object crowded_at
     cdef uint64_t retire_after
     cdef object retire
     cdef object log
@@ -61,14 +80,18 @@ cdef class Loop:
 
     def __init__(
         self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
-        bint multithread=False, uint32_t threads=1, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2,
+        bint multithread=False, uint32_t threads=1, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60,
+        linger=2, uint32_t min_body_rate=240, uint32_t min_write_rate=240,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
-        limit_request_fields=100, limit_request_field_size=8190, str server_software="fastwsgi", errors=None,
-        bint access_log=False, str access_format=None, int access_fd=-1, int watch_fd=-1, str script_name="",
-        retire=None, bint own_listeners=False, bint sendfile=True, worker=None, pre_request=None, post_request=None,
+        limit_request_fields=100, limit_request_field_size=8190, uint64_t limit_request_body=0,
+        bint stream_request_body=False, size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
+        str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1,
+        int watch_fd=-1, str script_name="", retire=None, bint own_listeners=False, bint sendfile=True, proxies=None, worker=None, pre_request=None, post_request=None,
+        bint permit_obsolete_folding=False, bint strip_header_spaces=False,
+        bint permit_unconventional_http_method=False, bint permit_unconventional_http_version=False,
+        bint casefold_http_method=False,
     ):
         cdef fw_loop_config config
-        cdef bytes tmpdir = os.fsencode(tempfile.gettempdir())
         cdef bytes server = b"Server: %b\r\n" % server_software.partition("/")[0].encode("latin-1")
         if not callable(application):
             raise TypeError(f"{application!r} is not callable")
@@ -79,20 +102,33 @@ cdef class Loop:
         self.log = log
         self.listeners = list(listeners)
         mount = script_name.encode("latin-1")
-        self.kept = (board, tmpdir, server, mount) # what the loop borrows
+        cdef bytes directory = os.fsencode(tempfile.gettempdir() if tmpdir is None else tmpdir)
+        self.kept = (board, directory, server, mount) # what the loop borrows
         self.slot = board.slot_address(slot) if board is not None else NULL
 
         config.limits = fw_limits_default()
         config.limits.line = limit_request_line
         config.limits.fields = limit_request_fields
         config.limits.field_size = limit_request_field_size
+        config.limits.rules = (
+            (FW_RULE_UNFOLD if permit_obsolete_folding else 0)
+            | (FW_RULE_STRIP_NAME if strip_header_spaces else 0)
+            | (FW_RULE_ANY_METHOD if permit_unconventional_http_method else 0)
+            | (FW_RULE_ANY_VERSION if permit_unconventional_http_version else 0)
+            | (FW_RULE_FOLD_CASE if casefold_http_method else 0)
+        )
+        config.limits.head = head_limit(&config.limits)
+        config.limits.body = limit_request_body
         config.timeouts.head_ms = milliseconds("head_timeout", head_timeout)
         config.timeouts.body_ms = milliseconds("body_timeout", body_timeout)
         config.timeouts.keepalive_ms = milliseconds("keepalive", keepalive)
         config.timeouts.write_ms = milliseconds("write_timeout", write_timeout)
         config.timeouts.linger_ms = milliseconds("linger", linger)
-        config.body_memory = BODY_MEMORY
-        config.queue_mark = QUEUE_MARK
+        config.timeouts.body_rate = min_body_rate
+        config.timeouts.write_rate = min_write_rate
+        config.body_early = stream_request_body
+        config.body_memory = body_memory
+        config.queue_mark = output_buffer
         config.connections = worker_connections
         config.grace_ms = milliseconds("graceful_timeout", graceful_timeout)
         config.leave_idle_ms = milliseconds("leave_idle", leave_idle)
@@ -100,10 +136,11 @@ cdef class Loop:
         config.own_listeners = own_listeners
         self.retire_after = max_requests
         self.retire = retire if max_requests else None
-        config.tmpdir = tmpdir
+        config.tmpdir = directory
         config.server = server
         config.slot = self.slot
         config.access = NULL
+        self.kept += set_proxies(&config, Proxies() if proxies is None else proxies)
         if access_log and access_format is not None and access_fd >= 0:
             self.writes_lines = self.compile_format(access_format, access_fd, mount)
             if self.writes_lines:
@@ -115,12 +152,10 @@ cdef class Loop:
             raise MemoryError
 
         templates = []
-        local = []
         for listener in listeners:
             is_local = listener.family == socket.AF_UNIX
             if not fw_loop_add_listener(&self.loop, listener.fileno(), is_local):
                 raise MemoryError
-            local.append(is_local)
             templates.append(
                 template(listener, server_software, errors, multithread, multiprocess, script_name)
             )
@@ -128,7 +163,7 @@ cdef class Loop:
             raise OSError(errno, os.strerror(errno))
         logs = access_log and not self.writes_lines
         self.gateway = Gateway(
-            application, log, Environ(templates, local, script_name), logs, worker, pre_request, post_request
+            application, log, Environ(templates, script_name), logs, worker, pre_request, post_request
         )
         self.gateway.sendfile = sendfile
         self.gateway.loop = &self.loop
@@ -238,8 +273,9 @@ cdef class Loop:
             if loop.env.refusals.count > 0:
                 self.log_refusals()
             if loop.accept_errno != 0:
-                self.log.error("Cannot accept connections: %s", os.strerror(loop.accept_errno))
-                loop.accept_errno = 0
+                self.log_rest()
+            if loop.crowded:
+                self.log_crowd()
             if self.writes_lines and self.access.sink.lost != self.lost_lines:
                 self.log_lost_lines()
             PyErr_CheckSignals()
@@ -260,13 +296,30 @@ cdef class Loop:
     def log_lost_lines(self):
         """Say now and then how many access lines could not be written."""
         now = time.monotonic()
-        if self.lost_at is not None and now - self.lost_at < LOST_PAUSE:
+        if self.lost_at is not None and now - self.lost_at < PAUSE:
             return
         why = os.strerror(self.access.sink.problem) if self.access.sink.problem else "nobody reads them"
         lost = self.access.sink.lost - self.lost_lines
         self.lost_lines = self.access.sink.lost
         self.lost_at = now
         self.log.error("%d lines of the access log could not be written: %s", lost, why)
+
+    def log_rest(self):
+        """Say now and then why nobody is accepted for a moment: descriptors, say, may run out for hours."""
+        now = time.monotonic()
+        if self.refused_at is None or now - self.refused_at >= PAUSE:
+            self.refused_at = now
+            self.log.error("Cannot accept connections: %s", os.strerror(self.loop.accept_errno))
+        self.loop.accept_errno = 0
+
+    def log_crowd(self):
+        now = time.monotonic()
+        if self.crowded_at is None or now - self.crowded_at >= PAUSE:
+            self.crowded_at = now
+            self.log.warning(
+                "All %d places of worker_connections are taken: who comes waits, or takes that of an idle connection",
+                self.loop.config.connections,
+            )
 
     def close_listeners(self):
         """Nothing is accepted any more. While anybody holds a listener open, clients go on queueing at it."""
@@ -285,19 +338,78 @@ cdef class Loop:
             if self.slot is not NULL:
                 fw_slot_count(&self.slot.refused)
             address = refusal.addr[: refusal.addr_len].decode("ascii")
-            reason = fw_error_text(error).decode("ascii")
-            if fw_error_status(error) == 0:
-                # the client went away or was too slow: that is no news
+            reason = fw_error_text(error).decode("ascii") + self.setting_of(error)
+            if error == FW_E_FILE_SHORT:
+                self.log.error("The response to ip=%s was cut: %s", address, reason)
+            elif error == FW_E_NO_SPACE:
+                self.log.error("A request from ip=%s was refused: %s", address, reason)
+            elif error in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE):
+                self.log.info("Closed the connection from ip=%s: %s", address, reason)
+            elif fw_error_status(error) == 0:
+                # the client went away: that is no news
                 self.log.debug("Closed the connection from ip=%s: %s", address, reason)
             else:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
-            if self.gateway.access_log and error != FW_E_WRITE_TIMEOUT:
+            if self.gateway.access_log and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE, FW_E_FILE_SHORT):
                 status = str(fw_error_status(error) or CLIENT_GONE)
                 line = refusal.line[: refusal.line_len].decode("latin-1")
                 self.gateway.refused(status, environ_of_line(line, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
+
+    cdef str setting_of(self, fw_error error):
+        """Which setting, and which value of it, was in the way; "" where none was."""
+        cdef fw_conn_env *env = &self.loop.env
+        if error == FW_E_LINE_TOO_LONG:
+            return f" (limit_request_line is {env.limits.line})"
+        if error == FW_E_FIELDS_TOO_MANY:
+            return f" (limit_request_fields is {env.limits.fields})"
+        if error == FW_E_FIELD_TOO_LONG:
+            return f" (limit_request_field_size is {env.limits.field_size})"
+        if error == FW_E_BODY_TOO_LONG:
+            return f" (limit_request_body is {env.limits.body})"
+        if error == FW_E_NO_SPACE:
+            return f" (tmp_upload_dir is {os.fsdecode(env.tmpdir)}: {os.strerror(env.tmp_errno)})"
+        return ""
+
+
+cdef dict PROXY_MODES = {
+    "off": <int>FW_PROXY_OFF, "v1": <int>FW_PROXY_V1, "v2": <int>FW_PROXY_V2, "auto": <int>FW_PROXY_AUTO,
+}
+cdef dict HEADER_MAPS = {
+    "drop": <int>FW_UNDERSCORE_DROP,
+    "refuse": <int>FW_UNDERSCORE_REFUSE,
+    "dangerous": <int>FW_UNDERSCORE_DANGEROUS,
+}
+cdef dict CLIENT_FIELDS = {"x-forwarded-for": <int>FW_N_X_FORWARDED_FOR, "forwarded": <int>FW_N_FORWARDED}
+
+
+cdef void set_networks(fw_networks *into, tuple written, bytes table):
+    into.each = <const fw_network *><const char *>table
+    into.count = <uint32_t>(len(table) // sizeof(fw_network))
+    into.all = "*" in written
+
+
+cdef tuple set_proxies(fw_loop_config *config, proxies):
+    """Tell the core whom to believe. Returns what it borrows."""
+    cdef fw_forwarded_rules *rules = &config.forwarded
+    cdef bytes trusted = networks(proxies.trusted)
+    cdef bytes peers = networks(proxies.proxy_protocol_peers)
+    cdef bytes schemes = fields(proxies.scheme_headers)
+    cdef bytes names = fields(dict.fromkeys([name for name in proxies.names if name != "*"], ""))
+    memset(rules, 0, sizeof(fw_forwarded_rules))
+    set_networks(&rules.proxies, proxies.trusted, trusted)
+    rules.schemes.rows, rules.schemes.len = schemes, len(schemes)
+    rules.names.rows, rules.names.len = names, len(names)
+    rules.all_names = "*" in proxies.names
+    rules.underscore = HEADER_MAPS[proxies.header_map]
+    if proxies.forwarded_for is not None:
+        rules.client = CLIENT_FIELDS[proxies.forwarded_for.field]
+        rules.hops = proxies.forwarded_for.hops
+    set_networks(&config.proxy_peers, proxies.proxy_protocol_peers, peers)
+    config.proxy_mode = PROXY_MODES[proxies.proxy_protocol]
+    return trusted, peers, schemes, names
 
 
 def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):
@@ -315,6 +427,7 @@ def template(listener, str software, errors, bint multithread, bint multiprocess
         "wsgi.multiprocess": bool(multiprocess),
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
+        "wsgi.early_hints": None,
         "SERVER_SOFTWARE": software,
         "SERVER_NAME": name,
         "SERVER_PORT": str(port),

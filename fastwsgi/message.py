@@ -21,7 +21,6 @@ class Request:
     """One request, from its environ as it is before the application has it."""
 
     trailers: Sequence[tuple[str, str]] = ()
-    proxy_protocol_info: None = None
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         # a copy: the application may change its environ, and does
@@ -83,6 +82,21 @@ class Request:
     @property
     def remote_addr(self) -> tuple[str, int] | str:
         return self.peer_addr
+
+    @property
+    def proxy_protocol_info(self) -> dict[str, Any] | None:
+        """What the header of the PROXY protocol has said; None: there was none."""
+        protocol = self._environ.get("PROXY_PROTOCOL")
+        if protocol is None:
+            return None
+        named = "PROXY_ADDR" in self._environ
+        return {
+            "proxy_protocol": protocol,
+            "client_addr": self._text("REMOTE_ADDR") if named else None,
+            "client_port": int(self._environ.get("REMOTE_PORT") or 0) if named else None,
+            "proxy_addr": self._text("PROXY_ADDR") if named else None,
+            "proxy_port": int(self._text("PROXY_PORT")) if named else None,
+        }
 
     def should_close(self) -> bool:
         """Does the client want no further request on this connection?"""

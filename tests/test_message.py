@@ -44,6 +44,21 @@ def test_what_the_client_sent() -> None:
     assert req.proxy_protocol_info is None
 
 
+def test_what_the_proxy_said_of_the_connection() -> None:
+    req = request(PROXY_PROTOCOL="TCP4", PROXY_ADDR="198.51.100.7", PROXY_PORT="443")
+    assert req.proxy_protocol_info == {
+        "proxy_protocol": "TCP4",
+        "client_addr": "192.0.2.7",
+        "client_port": 4711,
+        "proxy_addr": "198.51.100.7",
+        "proxy_port": 443,
+    }
+    info = request(PROXY_PROTOCOL="LOCAL").proxy_protocol_info
+    assert info is not None
+    assert info.pop("proxy_protocol") == "LOCAL"
+    assert set(info.values()) == {None}
+
+
 @pytest.mark.parametrize(
     ("uri", "target"),
     [

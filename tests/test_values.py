@@ -49,6 +49,9 @@ def test_texts() -> None:
         ("loglevel", 10),
         ("chdir", "/no/such/directory"),
         ("chdir", __file__),
+        ("tmp_upload_dir", "/no/such/directory"),
+        ("body_memory", 2**30 + 1),
+        ("limit_request_body", 2**63),
         ("worker_class", "fast"),
     ],
 )
@@ -104,6 +107,21 @@ def test_a_dict_is_copied() -> None:
     settings = given(logconfig_dict=written)
     written["version"] = 2
     assert settings.logconfig_dict == {"version": 1}
+
+
+def test_a_directory_for_bodies_is_absolute_and_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bodies").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert given(tmp_upload_dir="bodies").tmp_upload_dir == str(tmp_path / "bodies")
+    assert given(tmp_upload_dir=None).tmp_upload_dir is None
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(
+        ConfigError, match=r"tmp_upload_dir = 'bodies' .* expected a directory that is writable"
+    ):
+        given(tmp_upload_dir="bodies")
 
 
 def test_chdir_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

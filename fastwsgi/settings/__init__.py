@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastwsgi.errors import ConfigError, UnknownSettingError, nearest
 from fastwsgi.settings.declaration import Entry, Section, Setting
 from fastwsgi.settings.hooks import DirtyArbiterHooks, ServerHooks
+from fastwsgi.settings.limits import TimeLimits
 from fastwsgi.settings.logs import Logging, ProcessNaming
 from fastwsgi.settings.mechanics import ServerMechanics
 from fastwsgi.settings.protocols import HTTP2, SSL
@@ -48,6 +49,7 @@ class Settings(
     ServerSocket,
     WorkerProcesses,
     Security,
+    TimeLimits,
     Debugging,
     ServerMechanics,
     Logging,

@@ -5,22 +5,26 @@ from __future__ import annotations
 from fastwsgi.settings.declaration import Section, Setting
 from fastwsgi.settings.values import (
     assignments,
+    between,
     boolean,
     choice,
     directory,
+    field_names,
+    forwarded_for,
     group,
     listed,
-    mapping,
     mode,
     networks,
     optional_text,
     proxy_protocol,
+    scheme_headers,
     text,
     user,
+    writable_directory,
 )
 
-NOT_YET = "not built yet"
-STRICT = "not built yet: such requests are refused"
+# Of one connection in memory: its buffers count in 32 bits.
+MOST_KEPT = 2**30
 
 
 def sendfile(value: object) -> bool:
@@ -29,10 +33,6 @@ def sendfile(value: object) -> bool:
 
 def is_yes(value: str) -> bool:
     return value.strip().lower() in ("y", "1", "yes", "true")
-
-
-def refuse_proxy_protocol(mode: str) -> str:
-    return "" if mode == "off" else "the PROXY protocol is not built yet; let the proxy speak HTTP without it"
 
 
 def refuse_protocol(name: str) -> str:
@@ -138,16 +138,39 @@ class ServerMechanics(Section):
         help="Give workers all groups of their user.",
     )
     tmp_upload_dir = Setting(
-        parse=optional_text,
+        parse=writable_directory,
         default=None,
-        no_effect="gunicorn does not use it either",
-        help="Where request bodies would be kept.",
+        help="The directory where long request bodies are kept until they are read, in files without a name; "
+        "by default the usual one for temporary files.",
+    )
+    stream_request_body = Setting(
+        "--stream-request-body",
+        parse=boolean,
+        default=False,
+        action="store_true",
+        help="Call the application when the head of a request is there, and let it read the body as it "
+        "comes. Then a slow client holds the worker while it is read. environ['fastwsgi.input_streamed'] "
+        "says so.",
+    )
+    body_memory = Setting(
+        "--body-memory",
+        parse=between(0, MOST_KEPT),
+        default=256 * 1024,
+        metavar="BYTES",
+        help="The longest request body that is kept in memory. A longer one goes to tmp_upload_dir.",
+    )
+    output_buffer = Setting(
+        "--output-buffer",
+        parse=between(0, MOST_KEPT),
+        default=1024 * 1024,
+        metavar="BYTES",
+        help="How much of an answer may wait for its client before the application does.",
     )
     secure_scheme_headers = Setting(
-        parse=mapping,
+        parse=scheme_headers,
         default={"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"},
-        no_effect=NOT_YET,
-        help="The header fields of a trusted proxy, and their values, that mean https.",
+        help="The header fields of a trusted proxy, and the value of each that means https; "
+        "any other means http. A request whose fields contradict each other is refused.",
     )
     forwarded_allow_ips = Setting(
         "--forwarded-allow-ips",
@@ -155,8 +178,18 @@ class ServerMechanics(Section):
         default="127.0.0.1,::1",
         metavar="ADDRESSES",
         variable="FORWARDED_ALLOW_IPS",
-        no_effect=NOT_YET,
-        help="The proxies that are trusted: addresses and networks with commas between them, or '*'.",
+        help="The proxies that are trusted: addresses and networks with commas between them, or '*'. "
+        "Who connects to a unix socket always is.",
+    )
+    forwarded_for = Setting(
+        "--forwarded-for",
+        parse=forwarded_for,
+        default="off",
+        metavar="FIELD[:HOPS]",
+        help="Take REMOTE_ADDR from the field of trusted proxies that names the client: off, x-forwarded-for "
+        "or forwarded (RFC 7239), read from right to left as far as forwarded_allow_ips trusts who is named. "
+        "HOPS: believe so many proxies at the most; one where '*' trusts everybody. A number alone goes with "
+        "x-forwarded-for.",
     )
     pythonpath = Setting(
         "--pythonpath",
@@ -176,20 +209,20 @@ class ServerMechanics(Section):
     proxy_protocol = Setting(
         "--proxy-protocol",
         parse=proxy_protocol,
-        refuse=refuse_proxy_protocol,
         default="off",
         metavar="MODE",
         nargs="?",
         const="auto",
-        help="Expect the PROXY protocol from trusted proxies: off, v1, v2 or auto.",
+        help="Understand the PROXY protocol, in these versions: off, v1, v2 or auto. "
+        "A connection that begins without it is served as well.",
     )
     proxy_allow_ips = Setting(
         "--proxy-allow-from",
         parse=networks,
         default="127.0.0.1,::1",
         metavar="ADDRESSES",
-        no_effect=NOT_YET,
-        help="Who may use the PROXY protocol.",
+        help="Who may use the PROXY protocol: addresses and networks with commas between them, or '*'. "
+        "Who connects to a unix socket always may.",
     )
     protocol = Setting(
         "--protocol",
@@ -220,23 +253,20 @@ class ServerMechanics(Section):
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept header fields that are folded over several lines.",
+        help="Accept header fields that are folded over several lines, but for those that frame or route.",
     )
     strip_header_spaces = Setting(
         "--strip-header-spaces",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept white space between a header field's name and its colon.",
+        help="Accept white space between a field's name and its colon, but for fields that frame or route.",
     )
     permit_unconventional_http_method = Setting(
         "--permit-unconventional-http-method",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
         help="Accept methods of any length, and with small letters.",
     )
     permit_unconventional_http_version = Setting(
@@ -244,32 +274,30 @@ class ServerMechanics(Section):
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Accept other versions than 1.0 and 1.1.",
+        help="Accept other versions than 1.0 and 1.1, as one of these.",
     )
     casefold_http_method = Setting(
         "--casefold-http-method",
         parse=boolean,
         default=False,
         action="store_true",
-        no_effect=STRICT,
-        help="Turn methods into capitals.",
+        help="Turn methods into capitals. Small letters need --permit-unconventional-http-method.",
     )
     forwarder_headers = Setting(
         "--forwarder-headers",
-        parse=listed,
+        parse=field_names,
         default="SCRIPT_NAME,PATH_INFO",
         metavar="NAMES",
-        no_effect=NOT_YET,
-        help="Header fields with an underscore that a trusted proxy may send.",
+        help="Header fields with an underscore that a trusted proxy may send, with commas between them, "
+        "or '*'.",
     )
     header_map = Setting(
         "--header-map",
         parse=choice("drop", "refuse", "dangerous"),
         default="drop",
         metavar="MODE",
-        no_effect="not built yet: they are dropped",
-        help="What to do with header fields that have an underscore in their name.",
+        help="What to do with other header fields that have an underscore in their name: drop them, refuse "
+        "the request, or (dangerous) give them to the application, where they pass for those with a hyphen.",
     )
     root_path = Setting(
         "--root-path",

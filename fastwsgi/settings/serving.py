@@ -12,6 +12,7 @@ from fastwsgi.settings.values import (
     files,
     mode,
     optional_text,
+    size,
     texts,
     threads,
     worker_class,
@@ -211,6 +212,14 @@ class Security(Section):
         default=8190,
         metavar="BYTES",
         help="The longest header field; 0: no limit of its own.",
+    )
+    limit_request_body = Setting(
+        "--limit-request-body",
+        parse=size,
+        default=1024 * 1024 * 1024,
+        metavar="BYTES",
+        help="The longest request body; 0: no limit. gunicorn has none; here a body is kept on the disk "
+        "until it is whole.",
     )
 
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastwsgi.proxies import ForwardedFor
+
 # What fits wherever a number is handed on to: to C, to the kernel.
 MOST = 2**31 - 1
+MOST_BYTES = 2**63 - 1
 
 
 def anything(value: object) -> object:
@@ -42,6 +45,15 @@ def boolean(value: object) -> bool:
 
 def count(value: object) -> int:
     """A whole number from 0 up; as text also hexadecimal, octal and binary with their prefixes."""
+    return whole(value, MOST)
+
+
+def size(value: object) -> int:
+    """A number of bytes, written as a count, which may be that of a large file."""
+    return whole(value, MOST_BYTES)
+
+
+def whole(value: object, most: int) -> int:
     expected = "expected a whole number, 0 or more"
     if isinstance(value, str):
         try:
@@ -50,8 +62,8 @@ def count(value: object) -> int:
             raise ValueError(expected) from None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(expected)
-    if value > MOST:
-        raise ValueError(f"expected a whole number, at most {MOST}")
+    if value > most:
+        raise ValueError(f"expected a whole number, at most {most}")
     return int(value)
 
 
@@ -190,6 +202,21 @@ def directory(value: object) -> str:
     return path
 
 
+def writable_directory(value: object) -> str | None:
+    """A directory, as above, that files can be made in."""
+    if value is None:
+        return None
+    path = directory(value)
+    if not is_writable(path):
+        raise ValueError("expected a directory that is writable")
+    return path
+
+
+def is_writable(directory: str) -> bool:
+    """May files be made there, by who runs this? Whether there is space for them is another question."""
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
 def typed_directory() -> str:
     """The current directory, by the path it was entered by.
 
@@ -283,6 +310,63 @@ def proxy_protocol(value: object) -> str:
         return modes[text(value).lower()]
     except KeyError:
         raise ValueError("expected off, v1, v2 or auto") from None
+
+
+def forwarded_for(value: object) -> ForwardedFor | None:
+    """Which field of a trusted proxy names the client: NAME, NAME:HOPS, or HOPS of X-Forwarded-For alone."""
+    from fastwsgi.proxies import MOST_HOPS, ForwardedFor
+
+    expected = (
+        f"expected off, x-forwarded-for or forwarded, the latter two perhaps with a number of proxies "
+        f"from 1 to {MOST_HOPS}: x-forwarded-for:2"
+    )
+    if value is None or value is False:
+        return None
+    if isinstance(value, ForwardedFor):
+        return value
+    written = str(value).strip().lower() if type(value) is int else text(value).lower()
+    if written in ("off", "", "0", "none", "false"):
+        return None
+    if written.isdecimal():
+        written = f"x-forwarded-for:{written}"
+    name, colon, hops = written.partition(":")
+    if name not in ("x-forwarded-for", "forwarded"):
+        raise ValueError(expected)
+    if not colon:
+        return ForwardedFor(name)
+    if not (hops.isascii() and hops.isdecimal() and 1 <= int(hops) <= MOST_HOPS):
+        raise ValueError(expected)
+    return ForwardedFor(name, int(hops))
+
+
+def field_names(value: object) -> tuple[str, ...]:
+    """Names of header fields, or '*' for all."""
+    from fastwsgi.proxies import LONGEST_TEXT, MOST_NAMES
+
+    found = listed(value)
+    if len(found) > MOST_NAMES:
+        raise ValueError(f"expected at most {MOST_NAMES} names")
+    for item in found:
+        if not (item.isascii() and 0 < len(item) <= LONGEST_TEXT):
+            raise ValueError(f"expected names of header fields: {item!r} is none")
+    return found
+
+
+def scheme_headers(value: object) -> dict[str, str]:
+    """Names of header fields and the value of each that means https."""
+    from fastwsgi.proxies import LONGEST_TEXT
+
+    found = mapping(value)
+    for name, meaning in found.items():
+        for item in (name, meaning):
+            if not (isinstance(item, str) and item.isascii() and len(item) <= LONGEST_TEXT):
+                raise ValueError(
+                    "expected a dict of header fields and the value of each that means https, all of it "
+                    f"text: {item!r} cannot be sent"
+                )
+        if not name:
+            raise ValueError("expected a dict of header fields and values: '' is no name of a field")
+    return found
 
 
 def http_protocols(value: object) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from fastwsgi import __version__, broken, privileges
 from fastwsgi._board import LEAVING, RETIRING, SERVING
-from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError
+from fastwsgi.errors import EXIT_BOOT, EXIT_INTERNAL, AppNotFoundError, ConfigError
 from fastwsgi.log import wants_access
+from fastwsgi.proxies import Proxies
 from fastwsgi.reloader import Reloader
 from fastwsgi.settings.hooks import nothing
+from fastwsgi.settings.values import is_writable
 from fastwsgi.sockets import start_listening
 from fastwsgi.stuck import IMPORT_SYSTEM, PACKAGE
 
@@ -37,11 +39,7 @@ if TYPE_CHECKING:
     from fastwsgi.settings.hooks import Hook
     from fastwsgi.stuck import Stacks
 
-# Seconds; gunicorn has no settings for these.
-HEAD_TIMEOUT = 30.0
-BODY_TIMEOUT = 60.0
-WRITE_TIMEOUT = 60.0
-LINGER = 2.0
+# Seconds
 LEAVE_IDLE = 2.0
 LEAVE_IDLE_RELOADING = 0.1
 """The next request of an idle connection is better met by the new code."""
@@ -210,10 +208,12 @@ class Worker:
             multithread=self.multithread,
             threads=settings.threads,
             keepalive=min(settings.keepalive, LONGEST),
-            head_timeout=HEAD_TIMEOUT,
-            body_timeout=BODY_TIMEOUT,
-            write_timeout=WRITE_TIMEOUT,
-            linger=LINGER,
+            head_timeout=min(settings.head_timeout, LONGEST),
+            body_timeout=min(settings.body_timeout, LONGEST),
+            min_body_rate=settings.min_body_rate,
+            write_timeout=min(settings.write_timeout, LONGEST),
+            min_write_rate=settings.min_write_rate,
+            linger=min(settings.linger, LONGEST),
             graceful_timeout=min(settings.graceful_timeout, LONGEST),
             leave_idle=LEAVE_IDLE_RELOADING if settings.reload else LEAVE_IDLE,
             max_requests=self.max_requests,
@@ -223,6 +223,16 @@ class Worker:
             limit_request_fields=min(settings.limit_request_fields, MOST_REQUEST_FIELDS)
             or MOST_REQUEST_FIELDS,
             limit_request_field_size=settings.limit_request_field_size,
+            permit_obsolete_folding=settings.permit_obsolete_folding,
+            strip_header_spaces=settings.strip_header_spaces,
+            permit_unconventional_http_method=settings.permit_unconventional_http_method,
+            permit_unconventional_http_version=settings.permit_unconventional_http_version,
+            casefold_http_method=settings.casefold_http_method,
+            limit_request_body=settings.limit_request_body,
+            stream_request_body=settings.stream_request_body,
+            body_memory=settings.body_memory,
+            output_buffer=settings.output_buffer,
+            tmpdir=body_directory(settings),
             server_software=f"fastwsgi/{__version__}",
             # a logger of the user's own may be anything that has gunicorn's methods
             errors=getattr(self.log, "errors", sys.stderr),
@@ -232,6 +242,7 @@ class Worker:
             # as gunicorn: the usual way to tell an application that it is mounted below a path
             script_name=os.environ.get("SCRIPT_NAME", ""),
             sendfile=settings.sendfile,
+            proxies=Proxies.of(settings),
             worker=self,
             pre_request=self.pre_request(),
             post_request=None if settings.post_request is nothing else settings.post_request,
@@ -323,11 +334,31 @@ def tell(fd: int) -> None:
         os.write(fd, b".")
 
 
+def body_directory(settings: Settings) -> str:
+    """Where long request bodies go. ConfigError: not there, for the user that this worker has become."""
+    import tempfile
+
+    path = settings.tmp_upload_dir
+    if path is None:
+        try:
+            return tempfile.gettempdir()
+        except FileNotFoundError:
+            # nothing can be written anywhere just now, which is no reason not to serve
+            return "/tmp"
+    if not is_writable(path):
+        source = settings.source("tmp_upload_dir")
+        raise ConfigError("tmp_upload_dir", path, source, "expected a directory that workers can write to")
+    return path
+
+
 def load_failed(log: Logger, error: BaseException) -> int:
     """Log why the application could not be loaded, and return the exit code that says so."""
     if isinstance(error, AppNotFoundError):
         log.error("%s", error)
         return error.exit_code
+    if isinstance(error, ConfigError):
+        log.error("%s", error)
+        return EXIT_BOOT
     log.error("Exception in worker process", exc_info=(type(error), error, applications_part(error)))
     return EXIT_BOOT
 

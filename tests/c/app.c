@@ -64,8 +64,59 @@ static void finish(struct fw_conn *conn)
         fw_conn_answered(conn);
 }
 
+/* The body, however it comes. False: it is not whole, and the connection has its end. */
+static bool collect(struct fw_conn *conn, struct fw_loop *loop, struct text *body)
+{
+    char slice[SLICE];
+    uint64_t end_ms = peer_now_ms() + WAIT_MOST_MS;
+    for (;;) {
+        while (body->len < conn->body_len) {
+            size_t n = fw_conn_body_read(conn, body->len, slice, sizeof slice);
+            text_add(body, slice, n);
+        }
+        enum fw_pull pull = fw_conn_body_pull(conn);
+        while (pull == FW_PULL_WAIT) {
+            if (app_while_waiting != NULL)
+                app_while_waiting();
+            pull = fw_loop_wait_body(loop, conn);
+            if (peer_now_ms() > end_ms) {
+                printf("app: waited for a body without end\n");
+                exit(1);
+            }
+        }
+        if (pull == FW_PULL_END)
+            return true;
+        if (pull == FW_PULL_FAILED) {
+            enum fw_error error = (enum fw_error)conn->body_error;
+            if (fw_error_status(error) != 0)
+                fw_conn_refuse(conn, error);
+            else
+                fw_conn_cut(conn, error);
+            return false;
+        }
+    }
+}
+
+static void echo_collected(struct fw_conn *conn, struct fw_loop *loop)
+{
+    struct text body = {0};
+    const struct fw_head *head = &conn->parser.head;
+    size_t len = fw_span_end(head->target) - head->method.off;
+    if (collect(conn, loop, &body) && begin(conn, "200 OK", NULL, NULL, (int64_t)(len + 1 + body.len))) {
+        put(conn, loop, fw_conn_request(conn) + head->method.off, len);
+        put(conn, loop, "\n", 1);
+        put(conn, loop, body.data != NULL ? body.data : "", body.len);
+        finish(conn);
+    }
+    text_drop(&body);
+}
+
 static void echo(struct fw_conn *conn, struct fw_loop *loop)
 {
+    if (fw_conn_body_is_early(conn)) {
+        echo_collected(conn, loop);
+        return;
+    }
     const struct fw_head *head = &conn->parser.head;
     const char *request = fw_conn_request(conn);
     char slice[SLICE];

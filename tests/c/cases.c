@@ -104,6 +104,14 @@ static void set_limit(struct fw_limits *limits, const char *line)
         limits->rules |= FW_RULE_ANY_METHOD;
     else if (strcmp(name, "refuse_underscore") == 0)
         limits->rules |= FW_RULE_REFUSE_UNDERSCORE;
+    else if (strcmp(name, "unfold") == 0)
+        limits->rules |= FW_RULE_UNFOLD;
+    else if (strcmp(name, "strip_name") == 0)
+        limits->rules |= FW_RULE_STRIP_NAME;
+    else if (strcmp(name, "any_version") == 0)
+        limits->rules |= FW_RULE_ANY_VERSION;
+    else if (strcmp(name, "fold_case") == 0)
+        limits->rules |= FW_RULE_FOLD_CASE;
     else
         fw_test_check(false, "a limit that there is", name, 0);
 }

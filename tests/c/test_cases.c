@@ -89,10 +89,13 @@ static void say_field(struct run *run, const char *label, const char *buf, const
     CHECK(fw_scan_token(name, field->name.len) == field->name.len && field->name.len > 0);
 }
 
-static void say_head(struct run *run, const char *buf)
+/* `buf` is the head's own copy, which may be written to. */
+static void say_head(struct run *run, char *buf)
 {
     static const char *const forms[] = {"origin", "absolute", "authority", "asterisk"};
-    const struct fw_head *head = &run->parser.head;
+    struct fw_head *head = &run->parser.head;
+    if (run->limits->rules & FW_RULES_REWRITE)
+        fw_head_rewrite(buf, head, run->limits->rules);
     const struct fw_framing *framing = &run->parser.framing;
     say_span(run, "request", buf, head->method);
     say_span(run, "", buf, head->target);
@@ -132,6 +135,7 @@ static void show(struct run *run, const char *buf, size_t len, size_t *used)
         size_t step;
         struct fw_span data = {0};
         struct fw_field field;
+        char *head;
         const char *from = buf + *used;
         enum fw_parser_event event =
             fw_parser_step(&run->parser, from, len - *used, run->limits, &step, &data, &field);
@@ -143,7 +147,10 @@ static void show(struct run *run, const char *buf, size_t len, size_t *used)
             run->complete = run->parser.state == FW_PARSER_HEAD && *used == len;
             return;
         case FW_PARSER_GOT_HEAD:
-            say_head(run, from);
+            head = malloc(step);
+            memcpy(head, from, step);
+            say_head(run, head);
+            free(head);
             break;
         case FW_PARSER_GOT_DATA:
             if (CHECK(data.len > 0 && fw_span_end(data) <= step))

@@ -475,6 +475,8 @@ static void framing_takes_no_memory(void)
     CHECK(spilled && in_most < 4 * (BODY_MEMORY + 65536));
     CHECK(strstr(peer.got.data, "\r\n\r\n1 3000000") == NULL); /* app.c asks for lines of a million at most */
     CHECK(strstr(peer.got.data, "\r\n\r\n3 3000000") != NULL);
+    while (env.leftover_count > 0)
+        fw_conn_clear_leftover(&env);
     end();
     text_drop(&text);
 }
@@ -548,9 +550,42 @@ static void no_space_for_a_body(void)
         CHECK_EQUAL(only_status(), 507);
         CHECK(peer.ended);
         CHECK_EQUAL(last_refusal(), FW_E_NO_SPACE);
+        CHECK_EQUAL(env.tmp_errno, faults[i].error);
         end();
     }
     script_drop(&script);
+}
+
+/* The pages of a long file are freed a piece a turn, and those of many files at once only where there is no
+ * room to remember them. */
+static void a_long_file_is_let_go_in_pieces(void)
+{
+    struct text text = {0};
+    text_print(&text, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
+    char *body = calloc(3000000, 1);
+    text_add(&text, body, 3000000);
+    free(body);
+    for (int room = 0; room < 2; room++) {
+        begin(pair_unix, 0);
+        env.leftover_count = room ? 0 : FW_LEFTOVERS;
+        send_bytes(text.data, text.len);
+        CHECK(conn.state == FW_CONN_IDLE && conn.body_fd < 0);
+        CHECK_EQUAL(env.leftover_count, room ? 1 : FW_LEFTOVERS);
+        CHECK_EQUAL(fault_descriptors(), descriptors + 2 + room);
+        if (room) {
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(lseek(env.leftovers[0].fd, 0, SEEK_END), 3000000 - 524288);
+            for (int i = 0; i < 4; i++)
+                fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 1);
+            fw_conn_clear_leftover(&env);
+            CHECK_EQUAL(env.leftover_count, 0);
+        }
+        env.leftover_count = 0;
+        end();
+    }
+    text_drop(&text);
 }
 
 static int entries(const char *path)
@@ -675,6 +710,64 @@ static void continue_waits_for_room(void)
         end();
         script_drop(&script);
     }
+}
+
+/* However the body comes afterwards; and for each request of a connection. */
+static void continue_is_said_once(void)
+{
+    static const char head[] =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    static const char body[] = "5\r\nhello\r\n0\r\n\r\n";
+    begin(pair_unix, 0);
+    for (int round = 0; round < 3; round++) {
+        peer.got.len = 0;
+        send_text(head);
+        CHECK(text_is(&peer.got, "HTTP/1.1 100 Continue\r\n\r\n"));
+        for (size_t at = 0; at < sizeof body - 2; at++) {
+            send_bytes(body + at, 1);
+            CHECK_EQUAL(peer.got.len, 25);
+        }
+        send_bytes(body + sizeof body - 2, 1);
+        text_take(&peer.got, 25);
+        CHECK_EQUAL(only_status(), 200);
+    }
+    /* a request behind one, in one piece: its client is told behind the answer before */
+    struct text both = {0};
+    peer.got.len = 0;
+    text_print(&both, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n%s", head);
+    send_bytes(both.data, both.len);
+    CHECK(peer.got.len > 25 && memcmp(peer.got.data, "HTTP/1.1 204", 12) == 0 &&
+          memcmp(peer.got.data + peer.got.len - 25, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0);
+    peer.got.len = 0;
+    send_text(body);
+    CHECK_EQUAL(only_status(), 200);
+    text_drop(&both);
+    end();
+}
+
+/* Any refusal of the head comes instead; one of the body comes behind it. */
+static void continue_and_refusals(void)
+{
+    static const char *const fields[] = {"Content-Length: 5x", "Transfer-Encoding: gzip",
+                                         "Content-Length: 5\r\nTransfer-Encoding: chunked"};
+    static const int statuses[] = {400, 501, 400};
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        struct text text = {0};
+        begin(pair_unix, 0);
+        text_print(&text, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n%s\r\n\r\n", fields[i]);
+        send_bytes(text.data, text.len);
+        CHECK_EQUAL(only_status(), statuses[i]);
+        text_drop(&text);
+        end();
+    }
+    begin(pair_unix, 0);
+    env.limits.body = 4;
+    send_text("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+    send_text("5\r\nhello\r\n0\r\n\r\n");
+    CHECK(peer.got.len > 25);
+    text_take(&peer.got, 25);
+    CHECK_EQUAL(only_status(), 413);
+    end();
 }
 
 static void a_body_that_is_refused_is_not_asked_for(void)
@@ -861,6 +954,24 @@ static void times_that_are_over(void)
     end();
 }
 
+/* A body, its answer, and a refusal each begin with the whole grace of their rate, whatever was used up. */
+static void rates_begin_anew(void)
+{
+    begin(pair_unix, 0);
+    fw_rate_set(&env.body_rate, 100, 4000);
+    fw_rate_set(&env.write_rate, 100, 7000);
+    conn.credit_ns = 1;
+    send_text("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    CHECK_EQUAL(conn.credit_ns, 4000000000);
+    conn.credit_ns = 1;
+    send_text("cde");
+    CHECK(conn.credit_ns == 7000000000 && only_status() == 200);
+    conn.credit_ns = 1;
+    send_text("x y\r\n\r\n");
+    CHECK_EQUAL(conn.credit_ns, 7000000000);
+    end();
+}
+
 /* --- lingering: RFC 9112 section 9.6 --- */
 
 /* The client sends a great deal behind what was refused, and reads only then: the answer is still there. */
@@ -926,6 +1037,16 @@ static void a_flood_is_taken_in_turns(void)
         CHECK(fault_calls(FAULT_recv) - reads <= 8);
         end();
     }
+    begin(pair_unix, 0); /* nor does one whose bytes come in large pieces */
+    send_text(before[1]);
+    static char large[200000];
+    int room = 1000000;
+    CHECK(setsockopt(peer.fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
+    size_t sent = peer_write(&peer, large, sizeof large);
+    conn.readable = true;
+    CHECK(sent > 150000 && fw_conn_step(&conn) == FW_NEED_AGAIN);
+    CHECK(conn.body_len >= 131072 && conn.body_len < 131072 + 65536);
+    end();
 }
 
 /* --- half-closed, closed and reset clients --- */
@@ -1070,9 +1191,53 @@ static void files_go_out_whole(void)
     }
 }
 
+/* File systems without sendfile say so at the first call, or (stacked ones) later. */
+static void files_that_cannot_be_sent_by_the_kernel(void)
+{
+    static const char *const targets[] = {"/file/1", "/file/4093", "/file/300000"};
+    static const int errors[] = {EINVAL, ENOSYS, EOPNOTSUPP};
+    for (size_t i = 0; i < COUNT_OF(targets); i++)
+        for (unsigned long from = 1; from <= 2; from++) {
+            struct script script = {0};
+            script_add(&script, "GET", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "HEAD", targets[i], 0, SCRIPT_PLAIN);
+            script_add(&script, "GET", targets[i], 0, SCRIPT_OLD_KEEP);
+            script_add(&script, "GET", "/echo", 0, SCRIPT_OLD);
+            begin(pair_tcp, 20000);
+            fw_test_note("%s, sendfile no. %lu", targets[i], from);
+            fault_most(FAULT_sendfile, 1000);
+            fault_fail(FAULT_sendfile, from, 1000, errors[i]);
+            fault_fail(FAULT_pread, 1, 2, EINTR);
+            fault_most(FAULT_pread, 50000);
+            send_bytes(script.requests.data, script.requests.len);
+            drive_to_end();
+            check_all(&script);
+            CHECK_EQUAL(fault_calls(FAULT_sendfile), i > 0 ? from + 1 : 2);
+            CHECK(fault_calls(FAULT_pread) > 0);
+            CHECK(out_most <= 2 * 65536);
+            end();
+            script_drop(&script);
+        }
+}
+
 /* The client must see that it does not have the whole file. */
 static void a_file_that_shrinks(void)
 {
+    static const struct {
+        enum fault_call call;
+        int error;
+    } faults[] = {{FAULT_sendfile, EINVAL}, {FAULT_sendfile, EIO}, {FAULT_pread, EIO}};
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        begin(pair_tcp, 0);
+        fw_test_note("%s: %s", fault_name(faults[i].call), strerror(faults[i].error));
+        fault_fail(FAULT_sendfile, 1, 1, EINVAL);
+        fault_fail(faults[i].call, 1, 1, faults[i].error);
+        send_text("GET /shrunk/20000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        drive_to_end();
+        CHECK(closed && peer.reset && !peer.ended);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
+        end();
+    }
     for (int late = 0; late < 2; late++) {
         begin(pair_tcp, 0);
         if (late)
@@ -1081,6 +1246,7 @@ static void a_file_that_shrinks(void)
         drive_to_end();
         CHECK(closed && peer.reset && !peer.ended);
         CHECK_EQUAL(fault_was_hit(), late);
+        CHECK_EQUAL(last_refusal(), FW_E_FILE_SHORT);
         end();
     }
     begin(pair_tcp, 0); /* and that there is none left to send */
@@ -1173,14 +1339,16 @@ static const struct {
     enum fault_call call;
     int error;
 } faults[] = {
-    {FAULT_alloc, 0},           {FAULT_recv, ECONNRESET}, {FAULT_recv, EINTR},     {FAULT_recv, EAGAIN},
-    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},     {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},
-    {FAULT_send, EAGAIN},       {FAULT_send, EINTR},      {FAULT_send, ENOBUFS},   {FAULT_sendmsg, EPIPE},
-    {FAULT_sendmsg, EAGAIN},    {FAULT_sendmsg, EINTR},   {FAULT_sendmsg, ENOMEM}, {FAULT_sendfile, EPIPE},
-    {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN}, {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},
-    {FAULT_pwrite, EIO},        {FAULT_pwrite, EINTR},    {FAULT_pread, EIO},      {FAULT_pread, EINTR},
-    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP}, {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN},
-    {FAULT_setsockopt, EINVAL},
+    {FAULT_alloc, 0},        {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
+    {FAULT_recv, EAGAIN},    {FAULT_recv, ETIMEDOUT},    {FAULT_recv, ENOMEM},
+    {FAULT_send, EPIPE},     {FAULT_send, ECONNRESET},   {FAULT_send, EAGAIN},
+    {FAULT_send, EINTR},     {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
+    {FAULT_sendmsg, EAGAIN}, {FAULT_sendmsg, EINTR},     {FAULT_sendmsg, ENOMEM},
+    {FAULT_sendfile, EPIPE}, {FAULT_sendfile, EIO},      {FAULT_sendfile, EAGAIN},
+    {FAULT_sendfile, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_sendfile, EINVAL},
+    {FAULT_pwrite, EIO},     {FAULT_pwrite, EINTR},      {FAULT_pread, EIO},
+    {FAULT_pread, EINTR},    {FAULT_open, EMFILE},       {FAULT_open, EOPNOTSUPP},
+    {FAULT_fcntl, EMFILE},   {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EINVAL},
 };
 
 /* The n-th call fails, for every n: never a wrong byte, and nothing is left behind. */
@@ -1190,7 +1358,7 @@ static void every_call_fails_once(void)
     script_add(&script, "GET", "/stream/3/9000", 0, SCRIPT_OLD);
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         bool heals = faults[i].error == EINTR || faults[i].error == EAGAIN || faults[i].error == EOPNOTSUPP ||
-                     faults[i].call == FAULT_shutdown || faults[i].call == FAULT_setsockopt;
+                     faults[i].call == FAULT_shutdown || faults[i].error == EINVAL;
         for (unsigned long n = 1;; n++) {
             fw_test_note("%s no. %lu: %s", fault_name(faults[i].call), n, strerror(faults[i].error));
             begin(pair_tcp, 0);
@@ -1257,15 +1425,19 @@ static const struct fw_test tests[] = {
     {"framing_takes_no_memory", framing_takes_no_memory},
     {"lines_of_all_lengths", lines_of_all_lengths},
     {"no_space_for_a_body", no_space_for_a_body},
+    {"a_long_file_is_let_go_in_pieces", a_long_file_is_let_go_in_pieces},
     {"file_systems_without_unnamed_files", file_systems_without_unnamed_files},
     {"continue_is_said_where_it_is_waited_for", continue_is_said_where_it_is_waited_for},
     {"continue_waits_for_room", continue_waits_for_room},
+    {"continue_is_said_once", continue_is_said_once},
+    {"continue_and_refusals", continue_and_refusals},
     {"a_body_that_is_refused_is_not_asked_for", a_body_that_is_refused_is_not_asked_for},
     {"refusals_in_every_state", refusals_in_every_state},
     {"a_refused_head_gets_no_body", a_refused_head_gets_no_body},
     {"no_memory_for_a_longer_head", no_memory_for_a_longer_head},
     {"a_long_first_line_is_logged_in_part", a_long_first_line_is_logged_in_part},
     {"times_that_are_over", times_that_are_over},
+    {"rates_begin_anew", rates_begin_anew},
     {"an_answer_survives_what_the_client_goes_on_sending",
      an_answer_survives_what_the_client_goes_on_sending},
     {"lingering_has_an_end", lingering_has_an_end},
@@ -1276,6 +1448,7 @@ static const struct fw_test tests[] = {
     {"answers_larger_than_the_socket", answers_larger_than_the_socket},
     {"sockets_that_take_little", sockets_that_take_little},
     {"files_go_out_whole", files_go_out_whole},
+    {"files_that_cannot_be_sent_by_the_kernel", files_that_cannot_be_sent_by_the_kernel},
     {"a_file_that_shrinks", a_file_that_shrinks},
     {"what_the_application_leaves_unfinished", what_the_application_leaves_unfinished},
     {"a_connection_dropped_in_mid_answer", a_connection_dropped_in_mid_answer},

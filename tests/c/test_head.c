@@ -155,7 +155,7 @@ static void both_ways_give_the_same_field(void)
         memcpy(line + len, "\r\n", 2);
         len += 2;
         limits.field_size = fw_random(&random, 4) == 0 ? 60 : 0;
-        limits.rules = fw_random(&random, 4) == 0 ? FW_RULE_REFUSE_UNDERSCORE : 0;
+        limits.rules = fw_random(&random, 4) == 0 ? FW_RULE_REFUSE_UNDERSCORE | FW_RULE_STRIP_NAME : 0;
         if (line[0] == '\r' && line[1] == '\n')
             continue;
 
@@ -215,7 +215,7 @@ static void pieces_do_not_matter(void)
         limits.field_size = fw_random(&random, 3) == 0 ? fw_random(&random, 130) : 8190;
         limits.head = fw_random(&random, 3) == 0 ? fw_random(&random, 600) : 65536;
         limits.fields = fw_random(&random, 3) == 0 ? fw_random(&random, 14) : 100;
-        limits.rules = fw_random(&random, 4);
+        limits.rules = fw_random(&random, 64);
 
         char *buf = fw_test_before_wall(len);
         memcpy(buf, text, len);

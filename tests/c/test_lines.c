@@ -173,6 +173,22 @@ static void requests_that_are_not_whole_in_time(void)
     fault_clock_wait(BODY_MS);
     expect("127.0.0.1 POST /slow HTTP/1.1|408|57\n");
     end();
+
+    begin();
+    fw_rate_set(&loop.env.body_rate, 100, BODY_MS);
+    say("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n");
+    TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
+    for (int i = 0; i < 4; i++) { /* a third of what it should be, ends after half as long again */
+        fault_clock_wait(BODY_MS / 2);
+        TURN_UNTIL(fault_clock_left() == 0);
+        CHECK_EQUAL(strlen(lines()) > 0, i == 3);
+        char portion[67] = "";
+        memset(portion, 'b', sizeof portion - 1);
+        say(portion);
+        turn();
+    }
+    expect("127.0.0.1 POST /slow HTTP/1.1|408|73\n");
+    end();
 }
 
 static void an_idle_connection_leaves_no_line(void)
@@ -228,12 +244,14 @@ static void answers_that_are_taken_slowly(void)
 {
     static const char *const targets[] = {"/large/8000000", "/file/8000000", "/stream/1000/8000"};
     for (size_t i = 0; i < COUNT_OF(targets); i++)
-        for (int how = 0; how < 3; how++) {
+        for (int how = 0; how < 4; how++) {
             char request[128];
             snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[i]);
             fw_test_note("%s, %d", targets[i], how);
             begin();
             reading = false;
+            if (how == 3)
+                loop.env.timeouts.write_ms = 0; /* then it is the rate that is not kept */
             say(request);
             TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1);
             turn();
@@ -244,7 +262,7 @@ static void answers_that_are_taken_slowly(void)
                 CHECK(client.got.len > LARGE);
                 say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"); /* the request behind it is served */
                 TURN_UNTIL(loop.requests == 2);
-            } else if (how == 1) {
+            } else if (how == 1 || how == 3) {
                 do { /* as often as the kernel finds room after all */
                     fault_clock_wait(WRITE_MS);
                     turn();

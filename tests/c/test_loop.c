@@ -296,6 +296,40 @@ static void idle_connections_are_cheap(void)
     end();
 }
 
+/* The loop lets go of a socket that the application takes, and counts it until it is closed. */
+static void a_socket_is_handed_over(void)
+{
+    for (int closed_by_user = 0; closed_by_user < 2; closed_by_user++) {
+        begin();
+        struct peer *client = accepted(PEER_V4), *other = accepted(PEER_V4);
+        struct fw_conn *conn;
+        say(client, hello);
+        TURN_UNTIL(has_answers(client, 1)); /* it has waited in the poller by now */
+        say(client, hello);
+        while ((conn = fw_loop_take(&loop)) == NULL)
+            fw_loop_step(&loop);
+        unsigned long ctls = fault_calls(FAULT_epoll_ctl);
+        int fd = fw_loop_hand_over(&loop, conn);
+        CHECK_EQUAL(fault_calls(FAULT_epoll_ctl), ctls + 1);
+        CHECK(!conn->polled && conn->queue == FW_QUEUE_NONE);
+        CHECK_EQUAL(loop.connections, 2);
+        say(client, "frames");
+        say(other, hello);
+        fw_loop_step(&loop); /* as a loop may that others step meanwhile */
+        for (int i = 0; i < loop.event_count; i++)
+            CHECK(loop.events[i].who != conn);
+        CHECK_EQUAL(conn->state, FW_CONN_APP);
+        if (closed_by_user)
+            close(fd);
+        fw_conn_take_back(conn, closed_by_user ? -1 : fd);
+        fw_loop_give(&loop, conn);
+        TURN_UNTIL(has_answers(other, 1) && (client->ended || client->reset));
+        peer_close(client);
+        TURN_UNTIL(loop.connections == 1);
+        end();
+    }
+}
+
 static void all_read(void)
 {
     for (size_t i = 0; i < client_count; i++)
@@ -783,6 +817,203 @@ static void trickling(void)
     end();
 }
 
+/* Bytes of a body that come in time, but too slowly, or that come as fast as they must. */
+static void bodies_have_a_rate(void)
+{
+    static const struct {
+        size_t every_ms, bytes;
+        bool kept;
+    } cases[] = {{500, 10, false}, {3500, 200, false}, {3500, 350, true}, {500, 50, true}, {1000, 90, false}};
+    enum { BODY = 8000 };
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        for (int chunked = 0; chunked < 2; chunked++) {
+            static char portion[400];
+            memset(portion, 'b', sizeof portion);
+            struct text text = {0};
+            fw_test_note("%zu bytes every %zu ms, chunked %d", cases[i].bytes, cases[i].every_ms, chunked);
+            configure();
+            config.timeouts.body_rate = 100;
+            start();
+            struct peer *client = accepted(PEER_V4);
+            text_print(&text, "POST /lines HTTP/1.1\r\nHost: a\r\n%s: %s\r\n\r\n",
+                       chunked ? "Transfer-Encoding" : "Content-Length", chunked ? "chunked" : "8000");
+            if (chunked)
+                text_print(&text, "%x\r\n", BODY);
+            say(client, text.data);
+            TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
+            size_t sent = 0, passed = 0, share = cases[i].bytes * 1000 / cases[i].every_ms;
+            while (sent < BODY && client->got.len == 0) {
+                pass(cases[i].every_ms);
+                passed += cases[i].every_ms;
+                size_t most = BODY - sent < cases[i].bytes ? BODY - sent : cases[i].bytes;
+                sent += peer_write(client, portion, most);
+                turns(2);
+                if (passed < BODY_MS)
+                    CHECK_EQUAL(client->got.len, 0);
+            }
+            if (cases[i].kept) {
+                if (chunked)
+                    say(client, "\r\n0\r\n\r\n");
+                CHECK_EQUAL(sent, BODY);
+                TURN_UNTIL(has_answers(client, 1));
+                CHECK_EQUAL(loop.env.refusals.count, 0);
+            } else {
+                TURN_UNTIL(client->ended);
+                CHECK_EQUAL(answers_of(client, 408), 1);
+                CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_BODY_RATE);
+                CHECK(passed <= BODY_MS * 100 / (100 - share) + 2 * cases[i].every_ms);
+            }
+            text_drop(&text);
+            end();
+        }
+}
+
+/* It is not cut because it is large, nor because it stalls now and then. */
+static void a_large_body_is_not_cut(void)
+{
+    static char portion[1000];
+    memset(portion, 'b', sizeof portion);
+    configure();
+    config.timeouts.body_rate = 240;
+    start();
+    struct peer *client = accepted(PEER_V4);
+    say(client, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
+    for (int i = 0; i < 200; i++) {
+        pass(i % 5 == 0 ? BODY_MS - 100 : 1000); /* eighty times the timeout altogether */
+        CHECK_EQUAL(peer_write(client, portion, sizeof portion), sizeof portion);
+    }
+    TURN_UNTIL(has_answers(client, 1));
+    end();
+}
+
+/* Who sends nothing is found without a timeout, too, if there is a rate; and if there is neither, never. */
+static void without_a_timeout(void)
+{
+    static const char post[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    for (uint32_t rate = 0; rate < 2; rate++) {
+        configure();
+        config.timeouts = (struct fw_timeouts){.linger_ms = LINGER_MS, .body_rate = rate};
+        start();
+        struct peer *silent = accepted(PEER_V4), *half = accepted(PEER_UNIX), *body = accepted(PEER_V4);
+        say(half, "GET / HT");
+        say(body, post);
+        TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
+        turns(2);
+        pass(59000);
+        CHECK_EQUAL(loop.connections, 3);
+        pass(rate > 0 ? 1000 : 3600000);
+        if (rate > 0) {
+            TURN_UNTIL(answers_of(body, 408) == 1);
+            CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_BODY_RATE);
+            TURN_UNTIL(body->ended);
+            pass(3600000);
+        } else {
+            CHECK_EQUAL(loop.connections, 3);
+            say(body, "123456789");
+            TURN_UNTIL(has_answers(body, 1));
+        }
+        CHECK(!silent->ended && !half->ended);
+        end();
+    }
+}
+
+/* No lingering: the end comes right behind the answer. */
+static void without_lingering(void)
+{
+    configure();
+    config.timeouts.linger_ms = 0;
+    start();
+    struct peer *client = accepted(PEER_V4);
+    uint64_t began = loop.env.clock.now_ms;
+    say(client, "x y\r\n\r\n");
+    TURN_UNTIL(loop.connections == 0);
+    CHECK_EQUAL(loop.env.clock.now_ms, began);
+    CHECK_EQUAL(answers_of(client, 400), 1);
+    end();
+}
+
+static size_t sip, sip_every_ms, sips;
+
+/* The client takes a sip of what is there for it. */
+static void take_a_sip(void)
+{
+    char block[20000];
+    ssize_t n = read(slow->fd, block, sip);
+    CHECK(n <= (ssize_t)sizeof block);
+    if (n > 0)
+        text_add(&slow->got, block, (size_t)n);
+    slow->reset |= n < 0 && errno == ECONNRESET;
+    sips++;
+    fault_clock_wait(sip_every_ms);
+}
+
+/* An answer that is taken in time, but too slowly, or as fast as it must; while the application still makes
+ * it, and afterwards. */
+static void answers_have_a_rate(void)
+{
+    static const char *const targets[] = {"/large/300000", "/file/300000", "/stream/20/15000"};
+    static const struct {
+        size_t sip, every_ms;
+        bool kept;
+        uint32_t rate, write_ms; /* a socket of this kind takes no less than what it calls a page */
+    } cases[] = {{2000, 4000, false, 1000, 60000},
+                 {6000, 4000, true, 1000, 60000},
+                 {600, 1000, false, 1000, 60000},
+                 {2000, 1500, true, 1000, 60000},
+                 /* so little that the kernel does not tell of the room: only the deadline finds it */
+                 {5000, 5000, true, 100, 6000}};
+    for (size_t i = 0; i < COUNT_OF(cases) * COUNT_OF(targets); i++) {
+        struct script script = {0};
+        const char *target = targets[i % COUNT_OF(targets)];
+        bool kept = cases[i / COUNT_OF(targets)].kept;
+        if (target[1] == 'f' && (!kept || cases[i / COUNT_OF(targets)].write_ms < 60000))
+            continue; /* here a file leaves in lumps so large that the timeout comes first */
+        sip = cases[i / COUNT_OF(targets)].sip;
+        sip_every_ms = cases[i / COUNT_OF(targets)].every_ms;
+        fw_test_note("%s, %zu bytes every %zu ms", target, sip, sip_every_ms);
+        script_add(&script, "GET", target, 0, SCRIPT_PLAIN);
+        configure();
+        config.timeouts.write_rate = cases[i / COUNT_OF(targets)].rate;
+        config.timeouts.write_ms = cases[i / COUNT_OF(targets)].write_ms;
+        start();
+        slow = accepted(PEER_UNIX);
+        int room = 4608;
+        setsockopt(loop.queues[FW_QUEUE_HEAD].first->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        say(slow, script.requests.data);
+        sips = 0;
+        app_while_waiting = take_a_sip;
+        struct peer *client = slow, hidden = *slow;
+        client->fd = -1; /* turn() reads nothing for it */
+        slow = &hidden;
+        TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1 || loop.connections == 0);
+        uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+        while (loop.queues[FW_QUEUE_WRITE].count == 1 && CHECK(peer_now_ms() < end_ms)) {
+            take_a_sip();
+            TURN_UNTIL(fault_clock_left() == 0 || loop.queues[FW_QUEUE_WRITE].count == 0);
+            turns(2);
+        }
+        CHECK_EQUAL(loop.env.refusals.count, !kept);
+        if (!kept)
+            CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_WRITE_RATE);
+        if (kept) {
+            CHECK(sips > 250000 / sip);
+            while (!hidden.ended && script_check(&script, &hidden).whole == 0 &&
+                   CHECK(peer_now_ms() < end_ms))
+                peer_read(&hidden);
+        } else { /* at half the rate after twice the grace, and what the socket holds */
+            CHECK(sips * sip_every_ms <= 4 * 60000);
+            TURN_UNTIL(loop.connections == 0);
+        }
+        slow = NULL;
+        client->fd = hidden.fd;
+        text_drop(&client->got);
+        client->got = hidden.got;
+        script_drop(&script);
+        end();
+    }
+}
+
 /* The loop asks to wait exactly until the next deadline, and for ever when there is none. */
 static void the_wait_is_as_long_as_it_may_be(void)
 {
@@ -846,25 +1077,137 @@ static void a_long_call_costs_no_connection(void)
 
 /* --- accepting --- */
 
+static bool all_have_answers(size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        if (!has_answers(&clients[i], 1))
+            return false;
+    return true;
+}
+
 static void more_clients_than_connections(void)
 {
     configure();
     config.connections = 3;
     start();
     for (int i = 0; i < 5; i++)
-        say(connect_to(PEER_V4), hello);
-    TURN_UNTIL(has_answers(&clients[0], 1) && has_answers(&clients[1], 1) && has_answers(&clients[2], 1));
+        say(connect_to(PEER_V4), i < 3 ? "GET /echo HTTP/1.1\r\nHost" : hello);
+    TURN_UNTIL(loop.connections == 3);
     turns(5);
     CHECK_EQUAL(loop.connections, 3);
-    CHECK_EQUAL(fault_wait_ms(), KEEPALIVE_MS); /* who waits in the backlog costs nothing */
+    pass(100);
+    CHECK_EQUAL(fault_wait_ms(), HEAD_MS - 100); /* who waits in the backlog costs nothing */
     CHECK(clients[3].got.len == 0 && clients[4].got.len == 0);
     shutdown(clients[1].fd, SHUT_WR);
     TURN_UNTIL(has_answers(&clients[3], 1));
+    for (int i = 0; i < 3; i += 2)
+        say(&clients[i], ": a\r\n\r\n"); /* who was there first goes on, and nobody is reset */
+    TURN_UNTIL(all_have_answers(0, 1) && all_have_answers(2, 1));
     turns(5);
     CHECK(clients[4].got.len == 0);
     pass(KEEPALIVE_MS);
     TURN_UNTIL(has_answers(&clients[4], 1));
+    for (size_t i = 0; i < 5; i++)
+        CHECK(!clients[i].reset);
     end();
+}
+
+/* Idle connections keep nobody out: the one that was idle for longest goes. */
+static void the_idle_make_room(void)
+{
+    configure();
+    config.connections = 4;
+    start();
+    say(accepted(PEER_V4), "GET /echo HTTP/1.1\r\nHost");
+    for (int i = 1; i < 4; i++) {
+        say(accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
+        TURN_UNTIL(has_answers(&clients[i], 1));
+        pass(10);
+    }
+    turns(3);
+    CHECK_EQUAL(fault_wait_ms(), HEAD_MS - 30); /* nobody has come: no reason to look */
+    say(connect_to(PEER_V4), hello);
+    say(connect_to(PEER_UNIX), hello);
+    turns(5);
+    CHECK_EQUAL(fault_wait_ms(), 50); /* so long a sibling may take them */
+    pass(50);
+    CHECK(fault_wait_ms() > 900 && fault_wait_ms() < 1000);
+    pass(900);
+    CHECK(clients[4].got.len == 0 && clients[5].got.len == 0 && loop.connections == 4);
+    say(&clients[1], hello); /* the longest idle speaks in time */
+    fault_clock_step(100);
+    turns(5);
+    pass(50);
+    TURN_UNTIL(all_have_answers(4, 2));
+    TURN_UNTIL(clients[2].ended && clients[3].ended);
+    TURN_UNTIL(has_answers(&clients[1], 2));
+    CHECK_EQUAL(loop.connections, 4);
+    for (size_t i = 0; i < 6; i++)
+        CHECK(!clients[i].reset && clients[i].ended == (i == 2 || i == 3));
+    say(&clients[0], ": a\r\n\r\n");
+    TURN_UNTIL(has_answers(&clients[0], 1));
+    CHECK_EQUAL(loop.env.refusals.count, 0);
+    CHECK_EQUAL(loop.accept_errno, 0);
+    end();
+}
+
+/* Somebody comes, and a sibling takes him. */
+static void the_idle_stay_where_others_have_room(void)
+{
+    configure();
+    config.connections = 2;
+    start();
+    for (int i = 0; i < 2; i++) {
+        say(accepted(PEER_UNIX), hello);
+        TURN_UNTIL(has_answers(&clients[i], 1));
+    }
+    pass(2000);
+    connect_to(PEER_UNIX);
+    TURN_UNTIL(loop.crowded);
+    int taken = accept(listeners[PEER_UNIX], NULL, NULL);
+    CHECK(taken >= 0);
+    pass(1000);
+    turns(3);
+    CHECK(loop.connections == 2 && !clients[0].ended && !clients[1].ended);
+    CHECK_EQUAL(fault_wait_ms(), KEEPALIVE_MS - 3000);
+    close(taken);
+    end();
+}
+
+/* Requests without end, and nobody reads an answer: what is kept for that client has an end. */
+static void a_flood_of_requests(void)
+{
+    static const char *const targets[] = {"/echo", "/stream/3/900", "/large/9000", "/file/9000"};
+    for (size_t i = 0; i < COUNT_OF(targets); i++)
+        for (int tcp = 0; tcp < 2; tcp++) {
+            struct text flood = {0};
+            fw_test_note("%s, tcp %d", targets[i], tcp);
+            begin();
+            for (int n = 0; n < 500; n++)
+                text_print(&flood, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[i]);
+            struct peer *client = accepted(tcp ? PEER_V4 : PEER_UNIX);
+            int fd = client->fd, idle = 0;
+            uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+            size_t at = 0, most = 0;
+            while (idle < 5 && CHECK(peer_now_ms() < end_ms)) {
+                uint64_t before = loop.requests;
+                client->fd = fd;
+                size_t n = peer_write(client, flood.data + at, flood.len - at);
+                at = (at + n) % flood.len;
+                client->fd = -1;
+                turn();
+                most = fault_bytes() > most ? fault_bytes() : most;
+                idle = n == 0 && loop.requests == before ? idle + 1 : 0;
+            }
+            CHECK(loop.requests > 20);
+            CHECK_EQUAL(loop.queues[FW_QUEUE_WRITE].count, 1);
+            CHECK(most < 64 * sizeof(struct fw_conn) + 8 * FW_BUF_BLOCK);
+            client->fd = fd;
+            TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 0); /* it reads after all, and goes on */
+            CHECK_EQUAL(loop.connections, 1);
+            text_drop(&flood);
+            end();
+        }
 }
 
 static void accept_runs_out(void)
@@ -1258,6 +1601,7 @@ static const struct fw_test tests[] = {
     {"mapped_addresses", mapped_addresses},
     {"a_request_costs_two_calls", a_request_costs_two_calls},
     {"idle_connections_are_cheap", idle_connections_are_cheap},
+    {"a_socket_is_handed_over", a_socket_is_handed_over},
     {"random_streams", random_streams},
     {"answers_of_one_turn", answers_of_one_turn},
     {"answers_that_wait_when_the_loop_ends", answers_that_wait_when_the_loop_ends},
@@ -1269,9 +1613,17 @@ static const struct fw_test tests[] = {
     {"leaving_ends_the_wait_for_room", leaving_ends_the_wait_for_room},
     {"deadlines_are_kept_in_order", deadlines_are_kept_in_order},
     {"trickling", trickling},
+    {"bodies_have_a_rate", bodies_have_a_rate},
+    {"a_large_body_is_not_cut", a_large_body_is_not_cut},
+    {"without_a_timeout", without_a_timeout},
+    {"without_lingering", without_lingering},
+    {"answers_have_a_rate", answers_have_a_rate},
     {"the_wait_is_as_long_as_it_may_be", the_wait_is_as_long_as_it_may_be},
     {"a_long_call_costs_no_connection", a_long_call_costs_no_connection},
     {"more_clients_than_connections", more_clients_than_connections},
+    {"the_idle_make_room", the_idle_make_room},
+    {"the_idle_stay_where_others_have_room", the_idle_stay_where_others_have_room},
+    {"a_flood_of_requests", a_flood_of_requests},
     {"accept_runs_out", accept_runs_out},
     {"a_close_ends_the_rest", a_close_ends_the_rest},
     {"a_listener_that_cannot_be_polled", a_listener_that_cannot_be_polled},

@@ -106,6 +106,18 @@ static void methods_are_found_as_they_are(void)
     CHECK(strcmp(fw_method_text(FW_M_OTHER), "") == 0);
 }
 
+static void lower_folds_letters_and_nothing_else(void)
+{
+    char out[256], in[256];
+    for (int byte = 0; byte < 256; byte++)
+        in[byte] = (char)byte;
+    fw_name_lower(in, sizeof in, out);
+    for (int byte = 0; byte < 256; byte++)
+        CHECK_EQUAL((uint8_t)out[byte], byte >= 'A' && byte <= 'Z' ? byte + 32 : byte);
+    fw_name_lower("AB", 1, out + 1);
+    CHECK(out[1] == 'a' && out[2] == 2);
+}
+
 static void cgi_names_are_upper_case_with_underscores(void)
 {
     char *out = fw_test_before_wall(5 + 12);
@@ -119,6 +131,7 @@ static const struct fw_test tests[] = {
     {"no_other_byte_stands_for_a_letter", no_other_byte_stands_for_a_letter},
     {"longer_and_shorter_names_are_others", longer_and_shorter_names_are_others},
     {"methods_are_found_as_they_are", methods_are_found_as_they_are},
+    {"lower_folds_letters_and_nothing_else", lower_folds_letters_and_nothing_else},
     {"cgi_names_are_upper_case_with_underscores", cgi_names_are_upper_case_with_underscores},
 };
 

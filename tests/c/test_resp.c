@@ -212,6 +212,57 @@ static void lengths_that_are_none(void)
     end();
 }
 
+/* What the first answer has written, the second writes again: they are the same. */
+static void lines_again(void)
+{
+    char first[512], status_line[64], line[64];
+    begin();
+    status("404 Not Found");
+    size_t status_len = resp.head_len;
+    memcpy(status_line, out.data + out.off, status_len);
+    field("Content-Length", "3");
+    size_t before = resp.head_len;
+    field("Content-Type", "text/plain");
+    size_t line_len = resp.head_len - before;
+    memcpy(line, out.data + out.off + before, line_len);
+    CHECK_EQUAL(end_head(-1), FW_OK);
+    size_t len = fw_buf_live(&out);
+    CHECK(len <= sizeof first);
+    memcpy(first, out.data + out.off, len);
+    fw_buf_take(&out, len);
+
+    fw_resp_reset(&resp, 1, false, true);
+    status("200 OK"); /* is taken back */
+    field("X", "y");
+    CHECK_EQUAL(fw_resp_status_again(&resp, &out, &pool, status_line, status_len, 404), FW_OK);
+    CHECK_EQUAL(resp.status, 404);
+    field("Content-Length", "3");
+    CHECK_EQUAL(fw_resp_field_again(&resp, &out, &pool, line, line_len), FW_OK);
+    CHECK_EQUAL(resp.head_len, before + line_len);
+    CHECK_EQUAL(end_head(-1), FW_OK);
+    CHECK(fw_buf_live(&out) == len && memcmp(out.data + out.off, first, len) == 0);
+    end();
+}
+
+/* Nothing that says how the message is framed, or that is left out, may be repeated unseen. */
+static void fields_that_do_not_repeat(void)
+{
+    for (int id = 0; id < FW_NAME_COUNT; id++) {
+        size_t len;
+        const char *name = fw_name_text((enum fw_name)id, &len);
+        fw_test_note("%s", name);
+        begin();
+        status("200 OK");
+        struct fw_resp before = resp;
+        enum fw_error error =
+            fw_resp_named_field(&resp, &out, &pool, (enum fw_name)id, name, len, "close", 5);
+        bool written = error == FW_OK && resp.head_len > before.head_len;
+        before.head_len = resp.head_len;
+        CHECK_EQUAL(fw_resp_repeats((enum fw_name)id), written && memcmp(&before, &resp, sizeof resp) == 0);
+        end();
+    }
+}
+
 static void date_of_the_application_is_respected(void)
 {
     begin();
@@ -475,6 +526,8 @@ static const struct fw_test tests[] = {
     {"hop_by_hop_fields_are_the_servers", hop_by_hop_fields_are_the_servers},
     {"connection_close_is_obeyed", connection_close_is_obeyed},
     {"lengths_that_are_none", lengths_that_are_none},
+    {"lines_again", lines_again},
+    {"fields_that_do_not_repeat", fields_that_do_not_repeat},
     {"date_of_the_application_is_respected", date_of_the_application_is_respected},
     {"framing_of_everything", framing_of_everything},
     {"a_status_again_takes_the_head_back", a_status_again_takes_the_head_back},

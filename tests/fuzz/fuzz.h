@@ -44,7 +44,7 @@ static inline uint32_t fuzz_choose(struct fuzz_choice *choice, uint32_t below)
 static inline struct fw_limits fuzz_limits(struct fuzz_choice *choice)
 {
     struct fw_limits limits = fw_limits_default();
-    limits.rules = fuzz_choose(choice, 4);
+    limits.rules = fuzz_choose(choice, 64);
     if (fuzz_choose(choice, 2) == 0)
         return limits;
     limits.line = fuzz_choose(choice, 64);

@@ -72,10 +72,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t at = 0; at < whole.count; at++) {
             const struct fw_field *field = &whole.fields[at];
             PROMISE(fuzz_same_field(field, &pieces.fields[at]) && fuzz_inside(field->value, len));
+            PROMISE((field->flags & FW_FIELD_FOLDED) == 0 || limits.rules & FW_RULE_UNFOLD);
             PROMISE(field->name.len > 0 &&
                     fw_scan_token(buf + field->name.off, field->name.len) == field->name.len);
-            PROMISE(fw_scan_value_scalar(buf + field->value.off, field->value.len) == field->value.len);
             PROMISE(fw_name_find(buf + field->name.off, field->name.len) == field->id);
+        }
+        fw_head_rewrite(buf, &whole, limits.rules);
+        for (uint32_t at = 0; at < whole.count; at++) {
+            struct fw_span value = whole.fields[at].value;
+            PROMISE(fw_scan_value_scalar(buf + value.off, value.len) == value.len);
         }
         write_again(buf, &whole);
     }

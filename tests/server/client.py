@@ -5,6 +5,7 @@ It is slow, has no opinions about requests, and an answer that RFC 9112 does not
 
 import re
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -75,13 +76,16 @@ class Client:
         self.buffer = b""
 
     @classmethod
-    def open(cls, address: str, receive_buffer: int | None = None) -> "Client":
-        """Connect to http://HOST:PORT or unix:PATH; `receive_buffer` is the socket's, in bytes."""
+    def open(cls, address: str, receive_buffer: int | None = None, source: str | None = None) -> "Client":
+        """Connect to http://HOST:PORT, https://HOST:PORT (whoever that is) or unix:PATH.
+
+        `receive_buffer` is the socket's, in bytes; `source` the address to come from.
+        """
         if address.startswith("unix:"):
             sock = socket.socket(socket.AF_UNIX)
             target: str | tuple[str, int] = address.removeprefix("unix:")
         else:
-            host, _, port = address.removeprefix("http://").rpartition(":")
+            host, _, port = address.partition("://")[2].rpartition(":")
             sock = socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             target = (host.strip("[]"), int(port))
@@ -89,7 +93,11 @@ class Client:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
             sock.settimeout(TIMEOUT)
+            if source:
+                sock.bind((source, 0))
             sock.connect(target)
+            if address.startswith("https:"):
+                sock = tls().wrap_socket(sock)
         except BaseException:
             sock.close()
             raise
@@ -219,6 +227,14 @@ class Client:
         while len(data) < count and (more := self.sock.recv(min(count - len(data), 1 << 20))):
             data += more
         return bytes(data)
+
+
+def tls() -> ssl.SSLContext:
+    """A client that trusts everybody."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def parse_field(line: bytes) -> tuple[str, str]:

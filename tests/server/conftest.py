@@ -1,4 +1,7 @@
-"""Servers for the tests: `servers` shares one for each application, `serve` starts one for a single test."""
+"""Servers for the tests: `servers` shares one for each application, `serve` starts one for a single test.
+
+`fronted` shares one with nginx, HAProxy or Apache before it.
+"""
 
 import shlex
 import shutil
@@ -7,14 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from .front import KINDS, Front, Fronted, Pair, public_directory
 from .process import Server, Start
+from .site import prepare
 
 # Configuration files as real projects have them, and the applications they are for.
 RECIPES = Path(__file__).parent / "projects" / "recipes"
 
 # The flags of each kind of worker, and where it matters enough that everything is run once for each of them.
 WORKER_KINDS: dict[str, list[str]] = {"sync": [], "gthread": ["--threads", "4"]}
-FOR_ALL_KINDS = ("test_http", "test_wsgi", "test_clients")
+FOR_ALL_KINDS = (
+    "test_http",
+    "test_wsgi",
+    "test_clients",
+    "test_bodies",
+    "test_early_bodies",
+    "test_early_hints",
+    "test_handover",
+    "test_limits",
+    "test_proxies",
+    "test_websockets",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,6 +110,49 @@ def cook(start: Start, tmp_path: Path) -> Start:
         return start(*arguments, cwd=tmp_path, env={"PYTHONPATH": str(RECIPES)} | (env or {}))
 
     return new
+
+
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def front_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fronted(servers: Start, front_kind: str, transport: str) -> Iterator[Fronted]:
+    """fronted(app, *flags, more=): a server and the front before it, started when first asked for."""
+    pairs: dict[tuple[str, ...], Pair] = {}
+    directories: list[Path] = []
+
+    def get(*arguments: str, more: dict[str, str] | None = None) -> Pair:
+        key = (*arguments, *(more or {}))
+        if key not in pairs:
+            bind = []
+            if transport == "unix":
+                directories.append(public_directory())
+                bind = ["--bind", f"unix:{directories[-1]}/http.sock"]
+            server = servers(*arguments, *bind)
+            pairs[key] = Pair(server, Front(KINDS[front_kind], server.url, more))
+        pairs[key].front.ready()
+        return pairs[key]
+
+    yield get
+    for pair in pairs.values():
+        pair.front.stop()
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def prepared_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a Django example that is ready to be served."""
+    data = tmp_path_factory.mktemp("django")
+    prepare(data)
+    return data
 
 
 @pytest.fixture(autouse=True)

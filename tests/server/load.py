@@ -35,13 +35,17 @@ class Load:
             try:
                 with Client.open(self.url) as client:
                     for _ in range(REQUESTS_PER_CONNECTION):
-                        response = client.get(self.target)
+                        response = self.one(client)
                         self.note(response)
                         if response.closes or self.over.is_set():
                             break
             except (AssertionError, OSError) as error:
                 with self.lock:
                     self.failures.append(repr(error))
+
+    def one(self, client: Client) -> Response:
+        """One request and its answer."""
+        return client.get(self.target)
 
     def note(self, response: Response) -> None:
         with self.lock:

@@ -118,9 +118,11 @@ class Server:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def connect(self, address: str | None = None, receive_buffer: int | None = None) -> Client:
+    def connect(
+        self, address: str | None = None, receive_buffer: int | None = None, source: str | None = None
+    ) -> Client:
         """A new connection to `address`, the first one by default."""
-        return Client.open(address or self.url, receive_buffer)
+        return Client.open(address or self.url, receive_buffer, source)
 
     def workers(self) -> list[int]:
         """The process ids of its children, oldest first."""

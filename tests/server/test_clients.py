@@ -1,15 +1,13 @@
 """Ten thousand mixed requests from three clients that people use, all answers checked."""
 
-import http.client
 import random
-import re
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from .mixed import ask_with_http_client, ask_with_wrk
 from .process import Server, Start
 
 CURL_REQUESTS = 2000
@@ -30,37 +28,7 @@ def server(servers: Start, request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def test_http_client(server: Server) -> None:
-    def run(thread: int) -> list[str]:
-        generator = random.Random(thread)
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-        wrong = []
-        for number in range(PYTHON_REQUESTS // PYTHON_THREADS):
-            token = f"{thread}-{number}"
-            kind = generator.choice(["length", "stream", "body", "last"])
-            method = generator.choice(["GET", "POST", "PUT", "HEAD"])
-            body = (
-                generator.randbytes(generator.choice([0, 1, 100, 5000, 300_000]))
-                if method in ("POST", "PUT")
-                else b""
-            )
-            chunked = bool(body) and generator.random() < 0.5
-            connection.request(
-                method,
-                f"/{kind}/{token}",
-                body=iter([body[:50], body[50:]]) if chunked else body or None,
-                headers={"Transfer-Encoding": "chunked"} if chunked else {},
-                encode_chunked=chunked,
-            )
-            response = connection.getresponse()
-            answer = response.read()
-            expected = b"" if method == "HEAD" else token.encode() + b":" + body + b"\n"
-            if (response.status, response.getheader("X-Token"), answer) != (200, token, expected):
-                wrong.append(f"{method} /{kind}/{token}: {response.status} {answer[:80]!r}")
-        connection.close()
-        return wrong
-
-    with ThreadPoolExecutor(PYTHON_THREADS) as pool:
-        assert [wrong for result in pool.map(run, range(PYTHON_THREADS)) for wrong in result] == []
+    assert ask_with_http_client(server.url, PYTHON_REQUESTS, PYTHON_THREADS) == []
 
 
 def test_curl(server: Server, tmp_path: Path) -> None:
@@ -96,26 +64,4 @@ def test_curl(server: Server, tmp_path: Path) -> None:
 
 
 def test_wrk(server: Server) -> None:
-    script = Path(__file__).with_name("tokens.lua")
-    command = [
-        "wrk",
-        "-t",
-        str(WRK_THREADS),
-        "-c",
-        str(WRK_THREADS),
-        "-d",
-        "1",
-        "-s",
-        str(script),
-        server.url,
-        "--",
-        str(WRK_REQUESTS // WRK_THREADS),
-    ]
-    right = 0
-    while right < WRK_REQUESTS:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        match = re.search(r"^right (\d+) wrong (\d+) errors (\d+)$", result.stdout, re.MULTILINE)
-        assert match, result.stdout + result.stderr
-        assert (match[2], match[3]) == ("0", "0"), result.stdout
-        assert match[1] != "0"
-        right += int(match[1])
+    ask_with_wrk(server.url, WRK_REQUESTS, WRK_THREADS)

@@ -2,63 +2,17 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .process import DEADLINE, Server, Start, clean_environment
+from .curl import Curl
+from .process import Server, Start, clean_environment
+from .site import SITE, SITE_ENVIRONMENT, arguments, log_in, upload
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-class Curl:
-    """A browser's memory around curl: cookies are kept from one call to the next."""
-
-    def __init__(self, server: Server, directory: Path) -> None:
-        self.url = server.url
-        self.cookies = directory / "cookies"
-
-    def __call__(self, target: str, *arguments: str, fails: bool = True) -> str:
-        """The body of the answer; a status from 400 on fails the test, unless `fails` says otherwise."""
-        return self.bytes(target, *arguments, fails=fails).decode()
-
-    def bytes(self, target: str, *arguments: str, fails: bool = True) -> bytes:
-        jar = str(self.cookies)
-        command = [
-            "curl",
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "20",
-            "--cookie",
-            jar,
-            "--cookie-jar",
-            jar,
-        ]
-        if fails:
-            command.append("--fail-with-body")
-        result = subprocess.run(
-            [*command, *arguments, self.url + target], capture_output=True, timeout=DEADLINE, check=False
-        )
-        assert result.returncode == 0, (result.stderr, result.stdout)
-        return result.stdout
-
-    def status(self, target: str, *arguments: str) -> int:
-        return int(
-            self(target, "--output", "/dev/null", "--write-out", "%{http_code}", *arguments, fails=False)
-        )
-
-    def field(self, target: str, name: str) -> str:
-        """A field of the answer to HEAD."""
-        return self(target, "--head", "--output", "/dev/null", "--write-out", f"%header{{{name}}}")
-
-    def csrf_token(self, target: str) -> str:
-        match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self(target))
-        assert match, "no form with a token"
-        return match[1]
 
 
 @pytest.fixture(params=["bare", "validated"])
@@ -76,7 +30,7 @@ def assert_valid(server: Server) -> None:
 def test_hello(serve: Start, validated: bool, tmp_path: Path) -> None:
     app = 'validated:wrap("hello:application")' if validated else "hello"
     server = serve(app, "--chdir", str(EXAMPLES))
-    curl = Curl(server, tmp_path)
+    curl = Curl(server.url, tmp_path)
     assert curl("/") == "Hello, world!\n"
     assert curl("/any/path?query") == "Hello, world!\n"
     assert_valid(server)
@@ -97,7 +51,7 @@ class TestFlask:
 
     @pytest.fixture
     def curl(self, server: Server, tmp_path: Path) -> Curl:
-        return Curl(server, tmp_path)
+        return Curl(server.url, tmp_path)
 
     def test_page_and_form(self, curl: Curl) -> None:
         assert "Nothing here yet." in curl("/")
@@ -148,81 +102,22 @@ class TestFlask:
         ]
 
 
-SITE = EXAMPLES / "django_site"
-SITE_ENVIRONMENT = {
-    "DJANGO_SETTINGS_MODULE": "config.settings.prod",
-    "DJANGO_SUPERUSER_USERNAME": "admin",
-    "DJANGO_SUPERUSER_EMAIL": "admin@example.com",
-    "DJANGO_SUPERUSER_PASSWORD": "correct horse",
-}
-
-
-@pytest.fixture(scope="session")
-def prepared_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data directory of a site that is ready to be served."""
-    data = tmp_path_factory.mktemp("django")
-    steps = "migrate", "collectstatic --noinput", "createsuperuser --noinput", "makemigrations --check"
-    for step in map(str.split, steps):
-        result = subprocess.run(
-            [sys.executable, "manage.py", *step],
-            cwd=SITE,
-            env=clean_environment() | SITE_ENVIRONMENT | {"DJANGO_DATA_DIR": str(data)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-    return data
-
-
 class TestDjango:
     @pytest.fixture
     def server(self, serve: Start, validated: bool, prepared_site: Path) -> Iterator[Server]:
         app = 'validated:wrap("config.wsgi:application")' if validated else "config.wsgi:application"
-        server = serve(
-            app,
-            "--chdir",
-            str(SITE),
-            "--env",
-            "DJANGO_SETTINGS_MODULE=config.settings.prod",
-            "--env",
-            f"DJANGO_DATA_DIR={prepared_site}",
-            "--access-logfile",
-            "-",
-            "--workers",
-            "2",
-        )
+        server = serve(*arguments(prepared_site, app), "--access-logfile", "-", "--workers", "2")
         yield server
         assert_valid(server)
 
     @pytest.fixture
     def curl(self, server: Server, tmp_path: Path) -> Curl:
-        return Curl(server, tmp_path)
-
-    def log_in(self, curl: Curl, password: str = "correct horse") -> str:
-        token = curl.csrf_token("/admin/login/?next=/admin/")
-        form = ["--data", f"csrfmiddlewaretoken={token}", "--data", "username=admin"]
-        return curl(
-            "/admin/login/?next=/admin/", "--location", *form, "--data-urlencode", f"password={password}"
-        )
-
-    def upload(self, curl: Curl, title: str, path: Path) -> str:
-        token = curl.csrf_token("/upload/")
-        form = [
-            "--form",
-            f"csrfmiddlewaretoken={token}",
-            "--form",
-            f"title={title}",
-            "--form",
-            f"file=@{path}",
-        ]
-        return curl("/upload/", "--location", *form)
+        return Curl(server.url, tmp_path)
 
     def test_admin(self, curl: Curl) -> None:
         assert curl.status("/admin/") == 302
-        assert "Please enter the correct username and password" in self.log_in(curl, "wrong horse")
-        assert "Site administration" in self.log_in(curl)
+        assert "Please enter the correct username and password" in log_in(curl, "wrong horse")
+        assert "Site administration" in log_in(curl)
         assert "Select document to change" in curl("/admin/documents/document/")
         assert "admin@example.com" in curl("/admin/auth/user/")
 
@@ -231,11 +126,11 @@ class TestDjango:
 
     def test_upload_and_download(self, curl: Curl, tmp_path: Path) -> None:
         assert curl.status("/upload/") == 302
-        self.log_in(curl)
+        log_in(curl)
         content = bytes(range(256)) * 20_000
         path = tmp_path / "large.bin"
         path.write_bytes(content)
-        page = self.upload(curl, "A large file", path)
+        page = upload(curl, "A large file", path)
         match = re.search(r'<a href="(/documents/\d+/)">A large file</a> by admin', page)
         assert match, page
         assert curl.bytes(match[1]) == content
@@ -245,11 +140,11 @@ class TestDjango:
         assert documents[-1]["title"] == "A large file"
 
     def test_stream(self, curl: Curl, tmp_path: Path) -> None:
-        self.log_in(curl)
+        log_in(curl)
         path = tmp_path / "small.txt"
         path.write_text("small")
         for number in range(3):
-            self.upload(curl, f"Streamed, {number}", path)
+            upload(curl, f"Streamed, {number}", path)
         rows = curl("/report.csv").splitlines()
         assert rows[0] == "id,title,owner,uploaded"
         for number in range(3):
@@ -288,9 +183,9 @@ def test_django_from_a_clean_clone(tmp_path: Path) -> None:
     }
     server = Server([str(SITE / "serve.sh"), "--bind", "127.0.0.1:0"], tmp_path, env=environment)
     try:
-        curl = Curl(server, tmp_path)
+        curl = Curl(server.url, tmp_path)
         assert "Documents" in curl("/")
-        assert "Site administration" in TestDjango().log_in(curl)
+        assert "Site administration" in log_in(curl)
         assert server.stop() == 0
         assert "Superuser created successfully." in server.output
         assert '"GET / HTTP/1.1" 200' in server.output

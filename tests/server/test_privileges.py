@@ -105,3 +105,20 @@ def test_who_is_not_root_cannot_change(project: Path) -> None:
     assert result.stderr.count("Can't run workers as user 0 and group 0") == 1
     assert "Traceback" not in result.stderr
     assert "Booting worker" not in result.stderr
+
+
+def test_a_directory_for_bodies_that_workers_cannot_write_to(start: Start, project: Path) -> None:
+    bodies = project / "bodies"
+    bodies.mkdir(mode=0o755)
+    (project / "fastwsgi.conf.py").write_text(f"{CONF}\ntmp_upload_dir = {str(bodies)!r}\n")
+    arguments = ["project", "--user", "nobody", "--bind", f"unix:{project}/s", "--env", "SHOP=open"]
+    server = start(*arguments, cwd=project)
+    assert server.wait() == 3
+    said = (
+        f"tmp_upload_dir = {str(bodies)!r} ({project}/fastwsgi.conf.py) is not valid: expected a directory "
+    )
+    assert f"{said}that workers can write to" in server.log
+    assert "Traceback" not in server.log
+    bodies.chmod(0o777)
+    with Client.open(start(*arguments, cwd=project).url) as client:
+        assert client.get("/").status == 200

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import websocket
 
 from .client import Client, request
 from .process import Server, Start, eventually
@@ -181,3 +182,39 @@ def test_every_answer_has_its_requests_token(start: Start, killed: bool) -> None
     assert killed or not any(load.lost for load in loads)
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
+
+
+def test_a_websocket_and_ordinary_requests(start: Start) -> None:
+    """It has a thread of its own, and stays open for longer than a call may take."""
+    server = start("websockets", "--bind", "127.0.0.1:0", "--threads", "2", "--timeout", "1")
+    (worker,) = server.wait_for_workers(1)
+    socket = websocket.create_connection(server.url.replace("http", "ws", 1) + "/echo", timeout=20)
+    until = time.monotonic() + 3
+    number = 0
+    while time.monotonic() < until:
+        with server.connect() as client:
+            for _ in range(10):
+                number += 1
+                socket.send(str(number))
+                assert client.get("/").status == 200
+                assert socket.recv() == str(number)
+    assert server.workers() == [worker]
+    socket.send("end")
+    assert socket.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
+    socket.shutdown()
+
+
+def test_bodies_that_have_not_come_keep_nobody(start: Start) -> None:
+    """They are waited for without the loop; and with it, where there is no thread to have it."""
+    server = start("responses", "--bind", "127.0.0.1:0", "--threads", "2", "--stream-request-body")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(server.connect()) for _ in range(3)]
+        slow[0].send(request("POST", "/echo", body=b"0")[:-1])
+        with server.connect() as client:
+            for _ in range(20):
+                assert client.get("/hello").status == 200
+        for number in (1, 2):
+            slow[number].send(request("POST", "/echo", body=b"%d" % number)[:-1])
+        for number in range(3):
+            slow[number].send(b"%d" % number)
+            assert slow[number].response().body == b"%d" % number

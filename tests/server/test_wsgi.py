@@ -113,7 +113,8 @@ class TestEnviron:
         assert environ["wsgi.multiprocess"] is False
         assert environ["wsgi.run_once"] is False
         assert environ["wsgi.input_terminated"] is True
-        assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper"} <= environ.keys()
+        assert {"wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "wsgi.early_hints"} <= environ.keys()
+        assert not {"gunicorn.socket", "fastwsgi.socket"} & environ.keys()
 
     def test_types(self, environ_server: Server) -> None:
         with environ_server.connect() as client:
@@ -480,6 +481,26 @@ class TestInput:
 
 
 class TestResponse:
+    def test_the_same_objects_again(self, client: Client) -> None:
+        """What the server remembers of a head is not seen in the next one."""
+        fields = ["content-type", "x-frame-options", "vary"]
+        values = ["text/html", "DENY", "Cookie"]
+        for order in ["012", "012", "20", "0", "102", "01", "012", "2200", "210"]:
+            response = client.ask("GET", f"/same_objects?order={order}")
+            assert (response.status, response.body) == (200, b"same")
+            found = [
+                (name.lower(), value)
+                for name, value in response.headers
+                if name.lower() in (*fields, "set-cookie")
+            ]
+            assert found == [
+                ("set-cookie", f"{order * 9}"),
+                *((fields[int(index)], values[int(index)]) for index in order),
+            ]
+            # a cookie is nobody's but the application's, as much as a string that was never sent
+            held = (response.header("x-held") or "").split()
+            assert len(set(held)) <= 1
+
     def test_hello(self, client: Client) -> None:
         response = client.get("/hello")
         assert (response.version, response.status, response.reason) == ("1.1", 200, "OK")

@@ -1,6 +1,8 @@
 """Applications that PEP 3333 allows, in all their variety; also run within wsgiref.validate."""
 
+import hashlib
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,7 @@ view = application.view
 application.views["/pid"] = process_id
 
 closed: Counter[str] = Counter()  # how often the iterable of each token has been closed
+secrets: dict[str, str] = {}
 open_files: dict[
     str, IO[bytes]
 ] = {}  # the last file of each token, kept so that only the server can close it
@@ -27,6 +30,31 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 @view
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     return answer(start_response, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+SAME = "200 OK", ("Content-Type", "text/html"), ("X-Frame-Options", "DENY"), ("Vary", "Cookie")
+
+
+@view
+def same_objects(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The same objects in each answer, in the order that the request chooses; and who holds what else."""
+    status, *fields = SAME
+    chosen = [fields[int(index)] for index in argument(environ, "order")]
+    held = [str(sys.getrefcount(secrets[key])) for key in ("cookie", "unsent") if key in secrets]
+    secrets["cookie"], secrets["unsent"] = (argument(environ, "order") * times for times in (9, 8))
+    cookie = ("Set-Cookie", secrets["cookie"])
+    start_response(status, [("X-Held", " ".join(held)), cookie, *chosen, ("Content-Length", "4")])
+    return [b"same"]
+
+
+@view
+def digest(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Length and SHA-256 of the body, which is read in pieces."""
+    length, sha = 0, hashlib.sha256()
+    while block := environ["wsgi.input"].read(65_536):
+        length += len(block)
+        sha.update(block)
+    return answer(start_response, f"{length} {sha.hexdigest()}".encode())
 
 
 @view
@@ -158,13 +186,17 @@ def not_modified(environ: WSGIEnvironment, start_response: StartResponse) -> Ite
 
 @view
 def file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The file `path` from `offset`, with the Content-Length `length` if any, by wsgi.file_wrapper."""
+    """The file `path` from `offset`, with the Content-Length `length` if any, by wsgi.file_wrapper.
+
+    Under another `status`, if there is one.
+    """
     buffering = 0 if argument(environ, "raw") else -1
     stream = open(argument(environ, "path"), "rb", buffering)  # noqa: SIM115 - the server closes it
     open_files[argument(environ, "token")] = stream
     stream.seek(int(argument(environ, "offset", "0")))
     length = argument(environ, "length")
-    start_response("200 OK", [TEXT, ("Content-Length", length)] if length else [TEXT])
+    status = argument(environ, "status", "200 OK")
+    start_response(status, [TEXT, ("Content-Length", length)] if length else [TEXT])
     if block := argument(environ, "block"):
         return environ["wsgi.file_wrapper"](stream, int(block))
     return environ["wsgi.file_wrapper"](stream)
@@ -173,6 +205,27 @@ def file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 @view
 def file_is_closed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     return answer(start_response, str(open_files[argument(environ, "token")].closed).encode())
+
+
+@view
+def pipe(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A file with a descriptor that has neither a size nor a position."""
+    reader, writer = os.pipe()
+    os.write(writer, b"0123456789" * 2000)
+    os.close(writer)
+    stream = open(reader, "rb")  # noqa: SIM115 - the server closes it
+    open_files[argument(environ, "token")] = stream
+    start_response("200 OK", [TEXT])
+    return environ["wsgi.file_wrapper"](stream)
+
+
+@view
+def text_file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """A mistake that is easily made: the file is not opened as binary."""
+    stream = open(argument(environ, "path"))  # noqa: SIM115 - the server closes it
+    open_files[argument(environ, "token")] = stream  # type: ignore[assignment]
+    start_response("200 OK", [TEXT])
+    return environ["wsgi.file_wrapper"](stream)
 
 
 @view
