@@ -67,7 +67,7 @@ bool fw_baton_init(struct fw_baton *baton, struct fw_loop *loop, uint32_t player
     baton->count = players;
     for (uint32_t i = 0; i < players; i++) {
         struct fw_player *player = &baton->players[i];
-        player->index = i;
+        player->ours = i << FW_HAND_BITS;
         player->env.limits = loop->env.limits;
         player->env.timeouts = loop->env.timeouts;
         player->env.body_rate = loop->env.body_rate;
@@ -113,7 +113,7 @@ static bool become_spare(struct fw_baton *baton, struct fw_player *me)
 bool fw_baton_join(struct fw_baton *baton, struct fw_player *me)
 {
     atomic_store(&me->thread, (pid_t)syscall(SYS_gettid));
-    if (me->index == 0)
+    if (me == baton->players)
         return true;
     pthread_mutex_lock(&baton->lock);
     bool spare = become_spare(baton, me);
@@ -227,7 +227,10 @@ bool fw_baton_return(struct fw_baton *baton, struct fw_player *me)
     while (!atomic_compare_exchange_weak(&baton->returned, &me->next_returned, me))
         ;
     uint32_t hand = atomic_load(&baton->hand);
-    if ((hand & FW_HAND_MASK) == FW_HAND_OFFERED && !atomic_load(&baton->ended) &&
+    /* Where calls are short their thread is soon back: it stays the one, and its processor's cache is warm.
+     */
+    if (fw_loop_calls_block(baton->loop) && (hand & FW_HAND_MASK) == FW_HAND_OFFERED &&
+        !atomic_load(&baton->ended) &&
         atomic_compare_exchange_strong(&baton->hand, &hand, fw_hand_of(me, FW_HAND_OURS))) {
         pthread_mutex_unlock(&baton->lock);
         part(baton, player_of(baton, hand));
@@ -400,12 +403,8 @@ static void end_away(struct fw_player *me, enum fw_outcome outcome, enum fw_erro
     me->outcome_error = (uint8_t)error;
 }
 
-void fw_player_answered(struct fw_player *me, struct fw_conn *conn)
+void fw_player_answered_away(struct fw_player *me, struct fw_conn *conn)
 {
-    if (FW_LIKELY(!is_away(me))) {
-        fw_conn_answered(conn);
-        return;
-    }
     (void)fw_conn_push(conn); /* its client need not wait for who has the loop */
     end_away(me, FW_OUTCOME_ANSWERED, FW_OK);
 }

@@ -11,19 +11,26 @@
  *     OFFERED(i)  monitor  TAKEN(i)    the same offer stood for a whole tick; compare-and-swap
  *     TAKEN(i)    monitor  OURS(i)     i is back and asks for it
  *     TAKEN(i)    monitor  OURS(j)     to a spare player j; i is away
- *     OFFERED(i)  j        OURS(j)     fw_baton_return(): j comes back from a call that it was away with; i
- * is away; compare-and-swap OURS(i)     i        OURS(j)     fw_baton_pass(): calls usually block; to a spare
- * player j; i is away
+ *     OFFERED(i)  j        OURS(j)     fw_baton_return(), if calls usually block: j is back; i is away
+ *     OURS(i)     i        OURS(j)     fw_baton_pass(): to a spare player j; i is away
+ *
+ * The moves out of OFFERED are each one compare-and-swap. fw_baton_pass() is for calls that usually block,
+ * and for what is known to take its time: a wait for a client, a socket that the application takes.
  *
  * In TAKEN the monitor is the understudy: it reads, parses, refuses, sends and keeps deadlines, but calls no
  * application. In OURS(i) only i touches the loop; in OFFERED(i) nobody does; in TAKEN(i) only the monitor.
  * In the last two i does not touch its connection either, but for the request's body, which stays as it is.
  *
- * A player that is *away* has its connection and nothing else: it writes and sends its answer with an env of
- * its own, which no other thread uses, and when the call has ended it gives back both, by fw_baton_return().
- * The connection goes through a list under `lock` to whoever has the loop then, who is woken, and the player
- * becomes a spare one, or has the loop at once if that is on offer. Who took the loop from a player says so
- * (`away`) after it has seen to the connection; until then a player that finds `hand` with another one waits.
+ * A player that is *away* has its connection and nothing else: it reads what its request's body still lacks,
+ * and writes and sends its answer, with an env of its own, which no other thread uses. It waits for its
+ * client by poll() on the one socket, within the limits and rates that hold in the loop. When the call has
+ * ended it gives back the connection, by fw_baton_return(): through a list to whoever has the loop then, who
+ * is woken. The player becomes a spare one, or has the loop at once if that is on offer and calls usually
+ * block: short ones stay on one thread. Who took the loop from a player says so (`away`) after it has seen to
+ * the connection; until then a player that finds `hand` with another one waits.
+ *
+ * A connection whose socket the application has taken (`handed`) is touched by nobody: neither by the monitor
+ * nor by who takes the loop, until its player gives the socket back.
  *
  * No wake-up is lost: what is put in the list is followed by fw_loop_wake(), whose byte stays in its pipe
  * until somebody waits there; and a spare player is called by a word that stays set until it looks.     */
@@ -45,7 +52,7 @@ enum fw_outcome {
 };
 
 struct fw_player {
-    uint32_t index;
+    uint32_t ours;           /* fw_baton's `hand` when it has the loop: its index, shifted */
     struct fw_conn *conn;    /* with which it has offered the loop, or is away */
     _Atomic bool away;       /* set by who has the loop instead, cleared by itself */
     _Atomic uint32_t called; /* a spare player waits for it to become 1 */
@@ -82,7 +89,7 @@ void fw_baton_drop(struct fw_baton *baton);
 
 static inline uint32_t fw_hand_of(const struct fw_player *player, enum fw_hand hand)
 {
-    return player->index << FW_HAND_BITS | (uint32_t)hand;
+    return player->ours | (uint32_t)hand;
 }
 
 /* Become a player, and wait until the loop is ours. False: all is over. */
@@ -131,7 +138,15 @@ enum fw_pull fw_player_wait_body(struct fw_baton *baton, struct fw_player *me);
 void fw_player_refresh(struct fw_baton *baton, struct fw_player *me);
 
 /* The call has ended: by the holder at once, by a player that is away later. */
-void fw_player_answered(struct fw_player *me, struct fw_conn *conn);
+void fw_player_answered_away(struct fw_player *me, struct fw_conn *conn);
+static inline void fw_player_answered(struct fw_player *me, struct fw_conn *conn)
+{
+    if (FW_LIKELY(!atomic_load_explicit(&me->away, memory_order_relaxed)))
+        fw_conn_answered(conn);
+    else
+        fw_player_answered_away(me, conn);
+}
+
 void fw_player_cut(struct fw_player *me, struct fw_conn *conn, enum fw_error error);
 void fw_player_refuse(struct fw_player *me, struct fw_conn *conn, enum fw_error error);
 void fw_player_take_back(struct fw_player *me, struct fw_conn *conn, int fd);

@@ -22,7 +22,7 @@
  * O(expired) to expire. The minimum rates need no list: who moves bytes is looked at when he does, who moves
  * none is found by the deadline.
  *
- * All functions but fw_loop_stop(), fw_loop_wake() and fw_loop_call_goes_on() are for the holder of the baton
+ * All functions but fw_loop_stop(), fw_loop_wake() and others that say so are for the holder of the baton
  * only (fw_baton.h). */
 #ifndef FW_LOOP_H
 #define FW_LOOP_H
@@ -101,7 +101,7 @@ struct fw_loop {
     uint64_t given_ns; /* when the last answer was given; 0: the next request's time begins anew */
     uint64_t hold_ns;  /* when the first of those that wait to be sent was given */
     bool quick;        /* calls of the application are: an answer may wait for the others of its turn */
-    uint64_t mean_ns;  /* of the last few calls */
+    _Atomic uint64_t mean_ns;        /* of the last few calls */
     _Atomic(struct fw_conn *) shown; /* whose request the board shows */
     int wake_read, wake_write;       /* a byte written to the second ends the wait */
     int watch;                       /* -1, or: when it becomes readable the loop stops gracefully */
@@ -175,8 +175,15 @@ enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
  * whose output is minded, or for nobody. */
 void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn);
 
-/* Do calls of the application usually take so long that they should overlap? */
-bool fw_loop_calls_block(const struct fw_loop *loop);
+/* Calls that take this long in the mean block: what a call that overlaps others costs (two wake-ups, 20 us)
+ * is little then. */
+#define FW_LOOP_BLOCK_NS 500000u
+
+/* Do calls of the application usually take so long that they should overlap? From any thread. */
+static inline bool fw_loop_calls_block(const struct fw_loop *loop)
+{
+    return atomic_load_explicit(&loop->mean_ns, memory_order_relaxed) > FW_LOOP_BLOCK_NS;
+}
 
 /* `conn`, which the application is called for, goes to a thread that does not hold the loop; and comes back:
  * after fw_conn_answered() or the like it is given as any other. */

@@ -76,8 +76,16 @@ void fw_loop_end_wait(struct fw_loop *loop, struct fw_conn *conn);
 
 /* --- fw_loop_away.c --- */
 
-/* A call of the application has taken so long. */
-void fw_loop_note_call(struct fw_loop *loop, uint64_t took_ns);
+/* A call of the application has taken so long. One that takes very long counts as one that takes this: the
+ * mean is to follow what is usual now. */
+#define FW_LOOP_LONG_NS (16u * FW_LOOP_BLOCK_NS)
+
+static inline void fw_loop_note_call(struct fw_loop *loop, uint64_t took_ns)
+{
+    uint64_t mean_ns = atomic_load_explicit(&loop->mean_ns, memory_order_relaxed);
+    mean_ns = (mean_ns * 7 + (took_ns < FW_LOOP_LONG_NS ? took_ns : FW_LOOP_LONG_NS)) / 8;
+    atomic_store_explicit(&loop->mean_ns, mean_ns, memory_order_relaxed);
+}
 
 /* --- fw_loop_accept.c --- */
 

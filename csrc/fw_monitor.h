@@ -33,13 +33,14 @@ void fw_monitor_drop(struct fw_monitor *monitor);
  * waits is sent at once. */
 void fw_monitor_offer(struct fw_monitor *monitor, struct fw_player *me, struct fw_conn *conn);
 
-/* Has this player offered the loop, so that it has to be reclaimed before anything is touched? */
+/* Has this player offered the loop, so that it has to be reclaimed before anything is touched? Or is it away?
+ */
 static inline bool fw_monitor_holds(const struct fw_monitor *monitor, const struct fw_player *me)
 {
     return atomic_load_explicit(&monitor->baton.hand, memory_order_relaxed) != fw_hand_of(me, FW_HAND_OURS);
 }
 
-/* Back from the application. True: the loop is ours again. False: we are away. */
+/* Back from the application. True: the loop is ours again, or still. False: we are away. */
 static inline bool fw_monitor_reclaim(struct fw_monitor *monitor, struct fw_player *me)
 {
     struct fw_baton *baton = &monitor->baton;

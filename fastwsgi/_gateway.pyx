@@ -189,7 +189,7 @@ cdef class Exchange:
         cdef bint offered
         if conn is NULL:
             raise RuntimeError("start_response was called after its request had ended")
-        offered = self.player.away or fw_monitor_holds(self.gateway.monitor, self.player)
+        offered = fw_monitor_holds(self.gateway.monitor, self.player)
         self.reclaim()
         try:
             self.take_head(status, headers, exc_info)
@@ -406,7 +406,7 @@ cdef class Exchange:
     cdef void reclaim(self) noexcept:
         """The application has given the thread back: the loop is ours again, or at least our output is."""
         fw_abort_back(self.player)
-        if self.player.away or not fw_monitor_reclaim(self.gateway.monitor, self.player):
+        if not fw_monitor_reclaim(self.gateway.monitor, self.player):
             fw_player_refresh(&self.gateway.monitor.baton, self.player)
 
     cdef void send_unless_quick(self) noexcept:
@@ -548,7 +548,6 @@ cdef class Exchange:
 
     cdef int end(self) except -1:
         """The connection's buffers are no longer this request's."""
-        self.reclaim()
         if self.body is not None:
             self.body.conn = NULL
             self.body.pull = None
