@@ -162,7 +162,7 @@ class TestTemporaryFiles:
                 assert list(uploads.iterdir()) == []
                 client.send(body[-1:])
                 assert client.response().body == body
-                assert open_files(worker, uploads) == []
+                eventually(lambda: open_files(worker, uploads) == [], server.explain)
 
     @pytest.mark.parametrize("kind", ["missing", "a file"])
     def test_a_directory_that_will_not_do(self, start: Start, tmp_path: Path, kind: str) -> None:
