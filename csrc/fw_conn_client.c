@@ -15,6 +15,11 @@ static void show(struct fw_conn *conn, const struct fw_client *client)
                               (conn->port_len > 0 ? FW_CLIENT_PORT : 0));
 }
 
+static bool names_any(const struct fw_networks *networks)
+{
+    return networks->all || networks->count > 0;
+}
+
 void fw_conn_meet(struct fw_conn *conn, const struct fw_client *peer, bool local)
 {
     const struct fw_conn_env *env = conn->env;
@@ -22,8 +27,8 @@ void fw_conn_meet(struct fw_conn *conn, const struct fw_client *peer, bool local
     conn->from = *peer;
     conn->local = local;
     show(conn, peer);
-    /* A unix socket's peer is who its permissions let in. */
-    conn->trusted = local || fw_addr_in(&peer->addr, &rules->proxies);
+    /* A unix socket's peer is who its permissions let in; but where nobody is to be believed, he is not. */
+    conn->trusted = local ? names_any(&rules->proxies) : fw_addr_in(&peer->addr, &rules->proxies);
     conn->may_proxy = local || fw_addr_in(&peer->addr, &env->proxy_peers);
     conn->awaits_proxy = env->proxy_mode != FW_PROXY_OFF;
     conn->heeded = (conn->trusted && rules->active) || rules->underscore != FW_UNDERSCORE_DROP;

@@ -37,7 +37,7 @@ class ForwardedFor:
 
 @dataclass(frozen=True)
 class Proxies:
-    """What a worker's loop is told. By default nobody is trusted but who connects to a unix socket."""
+    """What a worker's loop is told. By default nobody is trusted."""
 
     trusted: tuple[str, ...] = ()
     scheme_headers: Mapping[str, str] = field(default_factory=dict)

@@ -198,6 +198,9 @@ def callback_parser(pieces: Iterable[bytes], limits: Limits) -> list[str]:
             except HttpParserUpgrade as upgrade:
                 (offset,) = upgrade.args
                 assert 0 < offset <= len(data)
+                if not parser.should_keep_alive():
+                    # what is behind the last request of a connection is nobody's, even where it was CONNECT
+                    return protocol.events.lines
                 rest = data[offset:]
             except HttpParserError as error:
                 cause = error.__cause__

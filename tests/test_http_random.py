@@ -194,6 +194,8 @@ def test_request_parser_and_oracle_agree(data: bytes, rules: Rules, sizes: list[
 
 @settings(max_examples=250, deadline=None)
 @given(STREAMS, RULES, CUTS)
+@example(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", Rules(), [])
+@example(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", Rules(), [9])
 def test_the_callback_parser_and_the_oracle_agree(data: bytes, rules: Rules, sizes: list[int]) -> None:
     note(escaped(data))
     wanted = [line for line in events(data, rules) if line.startswith((*CALLBACKS_SAY, "4", "5"))]

@@ -98,7 +98,8 @@ def test_another_server_runs(world: World) -> None:
 
 
 def test_beside_an_old_master_it_is_silent_until_that_is_gone(world: World) -> None:
-    world.patch.setenv("FASTWSGI_PID", str(os.getppid()))
+    world.patch.setattr(os, "getppid", lambda: 2)
+    world.patch.setenv("FASTWSGI_PID", "2")
     surroundings, listeners = world.make()
     surroundings.listen(listeners, never)
     assert world.files() == {"s", "x.pid.2"}

@@ -179,7 +179,7 @@ class ServerMechanics(Section):
         metavar="ADDRESSES",
         variable="FORWARDED_ALLOW_IPS",
         help="The proxies that are trusted: addresses and networks with commas between them, or '*'. "
-        "Who connects to a unix socket always is.",
+        "Who connects to a unix socket is trusted as well, unless this is empty.",
     )
     forwarded_for = Setting(
         "--forwarded-for",

@@ -516,6 +516,14 @@ def test_a_unix_socket(serve: Start, tmp_path: Path) -> None:
         assert (told["SERVER_NAME"], told["SERVER_PORT"]) == ("[::1]", "81")
 
 
+def test_a_unix_socket_where_nobody_is_trusted(serve: Start, tmp_path: Path) -> None:
+    """In front is something that passes TCP on: what is said in fields is said by clients."""
+    server = serve(APP, "--bind", f"unix:{tmp_path / 's'}", *PROXY, "--forwarded-allow-ips", "")
+    told = get(server, ("X-Forwarded-Proto", "https"), ("SCRIPT_NAME", "/x"), before=line())
+    assert who(told) == ("192.0.2.1", "4711")
+    assert (told["wsgi.url_scheme"], told["SCRIPT_NAME"]) == ("http", "")
+
+
 def test_a_unix_socket_with_forwarded_for(serve: Start, tmp_path: Path) -> None:
     server = serve(APP, "--bind", f"unix:{tmp_path / 's'}", "--forwarded-for", "x-forwarded-for")
     for _ in range(3):

@@ -186,7 +186,7 @@ def test_every_answer_has_its_requests_token(start: Start, killed: bool) -> None
 
 def test_a_websocket_and_ordinary_requests(start: Start) -> None:
     """It has a thread of its own, and stays open for longer than a call may take."""
-    server = start("websockets", "--bind", "127.0.0.1:0", "--threads", "2", "--timeout", "1")
+    server = start("echo_sockets", "--bind", "127.0.0.1:0", "--threads", "2", "--timeout", "1")
     (worker,) = server.wait_for_workers(1)
     socket = websocket.create_connection(server.url.replace("http", "ws", 1) + "/echo", timeout=20)
     until = time.monotonic() + 3

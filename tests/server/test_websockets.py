@@ -24,7 +24,7 @@ HANDSHAKE = (
 
 @pytest.fixture(scope="session")
 def server(servers: Start) -> Server:
-    return servers("websockets")
+    return servers("echo_sockets")
 
 
 def url(server: Server, path: str) -> str:
@@ -53,7 +53,7 @@ def test_messages_both_ways(server: Server) -> None:
 
 def test_pings_while_nothing_is_said(servers: Start) -> None:
     """With an interval simple-websocket waits by a selector."""
-    server = servers("websockets", "--env", "PING_INTERVAL=0.2")
+    server = servers("echo_sockets", "--env", "PING_INTERVAL=0.2")
     client = websocket.create_connection(url(server, "/echo"), timeout=20)
     for _ in range(2):
         opcode, _ = client.recv_data(control_frame=True)

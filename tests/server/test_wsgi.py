@@ -399,26 +399,28 @@ bodies = st.lists(
 )
 
 
+def ask_input(client: Client, calls: list[Call], **how: Any) -> list[Any]:
+    response = client.ask("POST", "/", ("X-Calls", json.dumps(calls)), **how)
+    assert response.status == 200
+    results: list[Any] = json.loads(response.body)
+    return results
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=bodies, calls=calls, chunked=st.booleans())
+def test_it_behaves_as_bytes_io(
+    input_server: Server, pieces: list[bytes], calls: list[Call], chunked: bool
+) -> None:
+    stream = io.BytesIO(b"".join(pieces))
+    expected = [perform(stream, *call) for call in calls]
+    how = {"chunks": [piece for piece in pieces if piece]} if chunked else {"body": b"".join(pieces)}
+    with input_server.connect() as client:
+        assert ask_input(client, calls, **how) == expected
+        # Whatever was left unread is not taken for the next request.
+        assert ask_input(client, [["read"]], body=b"next") == ["next"]
+
+
 class TestInput:
-    def ask(self, client: Client, calls: list[Call], **how: Any) -> list[Any]:
-        response = client.ask("POST", "/", ("X-Calls", json.dumps(calls)), **how)
-        assert response.status == 200
-        results: list[Any] = json.loads(response.body)
-        return results
-
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(pieces=bodies, calls=calls, chunked=st.booleans())
-    def test_it_behaves_as_bytes_io(
-        self, input_server: Server, pieces: list[bytes], calls: list[Call], chunked: bool
-    ) -> None:
-        stream = io.BytesIO(b"".join(pieces))
-        expected = [perform(stream, *call) for call in calls]
-        how = {"chunks": [piece for piece in pieces if piece]} if chunked else {"body": b"".join(pieces)}
-        with input_server.connect() as client:
-            assert self.ask(client, calls, **how) == expected
-            # Whatever was left unread is not taken for the next request.
-            assert self.ask(client, [["read"]], body=b"next") == ["next"]
-
     @pytest.mark.parametrize("framing", ["length", "chunked"])
     @pytest.mark.parametrize(
         "calls",
@@ -441,8 +443,8 @@ class TestInput:
         pieces = [body[start : start + 300_007] for start in range(0, len(body), 300_007)]
         how = {"chunks": pieces} if framing == "chunked" else {"body": body}
         with input_server.connect() as client:
-            assert self.ask(client, calls, **how) == expected
-            assert self.ask(client, [["read"]], body=b"next") == ["next"]
+            assert ask_input(client, calls, **how) == expected
+            assert ask_input(client, [["read"]], body=b"next") == ["next"]
 
     def test_no_body_is_an_end_at_once(self, input_server: Server) -> None:
         with input_server.connect() as client:
@@ -453,7 +455,7 @@ class TestInput:
     def test_many_small_chunks(self, input_server: Server) -> None:
         body = bytes(range(256)) * 40
         with input_server.connect() as client:
-            answer = self.ask(client, [["read"]], chunks=[body[i : i + 1] for i in range(len(body))])
+            answer = ask_input(client, [["read"]], chunks=[body[i : i + 1] for i in range(len(body))])
         assert answer == [perform(io.BytesIO(body), "read")]
 
     @pytest.mark.parametrize("framing", ["length", "chunked"])
