@@ -23,7 +23,7 @@ from bench.loader import find_wrk
 from bench.server import running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from bench.environments import Installed
     from bench.measure import Settings
@@ -101,8 +101,9 @@ def uploads(installed: Installed, settings: Settings) -> list[Figure]:
             with running(candidate, "upload", installed, settings.server_core) as server:
                 rates[candidate.name] += [_upload(server.port) for _ in range(UPLOADS)]
         with running(ours, "upload", installed, settings.server_core) as server:
-            quiet += _probed(server.port, settings, lambda: None)
-            busy += _probed(server.port, settings, lambda port=server.port: _upload(port))
+            quiet += _probed(server.port, settings)
+            with _uploading(server.port):
+                busy += _probed(server.port, settings)
     bare, own = (statistics.median(rates[name]) for name in ("loop", "fastwsgi"))
     before, during = (_percentile(each, 0.99) for each in (quiet, busy))
     return [
@@ -172,18 +173,44 @@ def _upload(port: int) -> float:
     return UPLOAD_SIZE / 2**20 / took
 
 
-def _probed(port: int, settings: Settings, meanwhile: Callable[[], object]) -> list[float]:
-    """Milliseconds of small requests, sent by another process; meanwhile() is called until it is None."""
+@contextmanager
+def _uploading(port: int) -> Iterator[None]:
+    """Uploads one after the other, by a process that the probe goes before.
+
+    What the two take from each other on the loader's core is not the server's doing.
+    """
+    command = ["nice", "-n", "19", sys.executable, "-m", "bench.bodies", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != b"ready\n":
+                raise CandidateError("an upload went wrong")
+            yield
+        finally:
+            process.terminate()
+
+
+def _probed(port: int, settings: Settings) -> list[float]:
+    """Milliseconds of small requests, sent by another process."""
     command = [sys.executable, "-m", "bench.probe", str(port), str(settings.seconds)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        while process.poll() is None:
-            if meanwhile() is None:
-                break
-        output, _ = process.communicate(timeout=settings.seconds + 30)
-    if process.returncode != 0:
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, timeout=settings.seconds + 30, check=False, text=True
+    )
+    if run.returncode != 0:
         raise CandidateError("the probe ended with an error")
-    return [float(each) for each in json.loads(output)]
+    return [float(each) for each in json.loads(run.stdout)]
 
 
 def _percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)]
+
+
+def main(port: int) -> None:
+    """Upload until told to end; say "ready" after the first time."""
+    _upload(port)
+    print("ready", flush=True)
+    while True:
+        _upload(port)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
