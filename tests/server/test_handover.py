@@ -127,7 +127,7 @@ class TestTheEnd:
         for behind in (b"end\n", b""):
             with server.connect() as client:
                 switch(client, f"/echo?end={how}", behind)
-                if not behind: # what comes when the application has closed by itself is reset by the kernel
+                if not behind:  # what comes when the application has closed by itself is reset by the kernel
                     client.send(b"end\n")
                 assert client.rest() == b""
         with server.connect() as client:
