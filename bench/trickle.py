@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 
-TICKS = 500  # a second; in each a share of the clients has its turn: clients do not send in step
+TICKS = 50  # a second; in each a share of the clients has its turn
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 BODY = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
