@@ -72,7 +72,7 @@ static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
 
 /* Who waits for room is registered anew each time, which makes the kernel look once more: a change that it
  * has told of before, or has missed, must not leave a connection waiting for the next one.              */
-static bool arm(struct fw_loop *loop, struct fw_conn *conn, bool write)
+bool fw_loop_arm(struct fw_loop *loop, struct fw_conn *conn, bool write)
 {
     unsigned what = FW_POLL_READ | FW_POLL_EDGE | (write ? FW_POLL_WRITE : 0u);
     if (conn->polled && !conn->polled_write && !write)
@@ -109,7 +109,7 @@ void fw_loop_end_wait(struct fw_loop *loop, struct fw_conn *conn)
 }
 
 /* With the bytes that have moved since it was last looked at. */
-static bool keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+bool fw_loop_keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
 {
     if (kind == FW_QUEUE_BODY)
         return fw_rate_earn(&loop->env.body_rate, &conn->credit_ns, conn->progress);
@@ -143,7 +143,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
     case FW_NEED_WRITE:
         break;
     }
-    if (!arm(loop, conn, need == FW_NEED_WRITE)) {
+    if (!fw_loop_arm(loop, conn, need == FW_NEED_WRITE)) {
         drop_conn(loop, conn);
         return;
     }
@@ -152,7 +152,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
     if (conn->queue == kind && (kind == FW_QUEUE_HEAD || conn->progress == 0))
         return;
     fw_loop_end_wait(loop, conn);
-    if (!keeps_its_rate(loop, conn, kind)) {
+    if (!fw_loop_keeps_its_rate(loop, conn, kind)) {
         fw_conn_too_slow(conn);
         fw_loop_settle(loop, conn);
         return;
@@ -381,7 +381,7 @@ static void see_to_event(struct fw_loop *loop)
     on_event(loop, &event);
 }
 
-static void leave_if_told(struct fw_loop *loop)
+void fw_loop_leave_if_told(struct fw_loop *loop)
 {
     int stop = atomic_load_explicit(&loop->stop, memory_order_acquire);
     if (stop != FW_STOP_NO && !loop->leaving)
@@ -435,7 +435,7 @@ void fw_loop_step(struct fw_loop *loop)
 {
     while (loop->event < loop->event_count) /* the last turn ended before its time */
         see_to_event(loop);
-    leave_if_told(loop);
+    fw_loop_leave_if_told(loop);
     if (fw_loop_done(loop))
         return;
     hide_handed(loop);
@@ -523,7 +523,7 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
 }
 
 /* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
-static void turn_beside(struct fw_loop *loop)
+void fw_loop_turn_beside(struct fw_loop *loop)
 {
     fw_loop_rest(loop);
     fw_loop_send(loop);
@@ -534,88 +534,6 @@ static void turn_beside(struct fw_loop *loop)
         see_to_event(loop);
     go_on(loop);
     expire(loop);
-}
-
-/* Wait in this list from now, or from the last byte that moved. False: too few have. */
-static bool wait_in(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
-{
-    if (conn->queue != kind || conn->progress > 0) {
-        fw_loop_end_wait(loop, conn);
-        if (!keeps_its_rate(loop, conn, kind))
-            return false;
-        fw_queue_append(loop, conn, kind);
-    }
-    conn->progress = 0;
-    return true;
-}
-
-enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn)
-{
-    assert(conn->state == FW_CONN_APP);
-    leave_if_told(loop);
-    (void)fw_conn_push(conn); /* a failure is in conn->error, which is looked at before anything is read */
-    if (fw_loop_done(loop)) {
-        conn->body_error = FW_E_STOPPING;
-    } else if (!arm(loop, conn, conn->blocked)) {
-        conn->body_error = FW_E_NO_MEMORY;
-    } else if (conn->error == FW_OK) {
-        if (wait_in(loop, conn, FW_QUEUE_BODY)) {
-            turn_beside(loop);
-            fw_loop_call_goes_on(loop, conn);
-        } else {
-            conn->body_error = FW_E_BODY_RATE;
-        }
-    }
-    bool late = conn->queue == FW_QUEUE_NONE;
-    conn->readable |= late; /* it may have come just now */
-    enum fw_pull pull = fw_conn_body_pull(conn);
-    if (pull == FW_PULL_WAIT && late) {
-        conn->body_error = FW_E_BODY_TIMEOUT;
-        pull = FW_PULL_FAILED;
-    }
-    if (pull != FW_PULL_WAIT)
-        fw_loop_end_wait(loop, conn);
-    return pull;
-}
-
-bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn)
-{
-    assert(conn->state == FW_CONN_APP);
-    leave_if_told(loop);
-    if (fw_loop_done(loop) && conn->error == FW_OK)
-        conn->error = FW_E_STOPPING;
-    (void)fw_conn_push(conn);
-    if (conn->error != FW_OK || !fw_conn_full(conn)) {
-        fw_loop_end_wait(loop, conn);
-        return false;
-    }
-    if (!arm(loop, conn, true)) {
-        conn->error = FW_E_NO_MEMORY;
-        return true;
-    }
-    if (wait_in(loop, conn, FW_QUEUE_WRITE)) {
-        turn_beside(loop);
-        fw_loop_call_goes_on(loop, conn);
-    } else {
-        fw_conn_too_slow(conn);
-    }
-    return true;
-}
-
-void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn)
-{
-    leave_if_told(loop);
-    if (conn != NULL && conn->blocked && !arm(loop, conn, true))
-        conn->error = FW_E_NO_MEMORY;
-    turn_beside(loop);
-}
-
-int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn)
-{
-    if (conn->polled)
-        fw_poll_remove(loop->poll, conn->fd);
-    conn->polled = conn->polled_write = false;
-    return fw_conn_hand_over(conn);
 }
 
 /* --- beginning and end --- */

@@ -2,6 +2,7 @@
  *
  *   fw_loop.c         the turn: waiting, deadlines, who is served, leaving
  *   fw_loop_away.c    connections in the hands of threads without the loop, and when calls should overlap
+ *   fw_loop_wait.c    an application that waits, in the middle of a call, for what its client takes or sends
  *   fw_loop_accept.c  listeners: who is accepted, and when nobody is                                     */
 #ifndef FW_LOOP_PARTS_H
 #define FW_LOOP_PARTS_H
@@ -86,6 +87,17 @@ static inline void fw_loop_note_call(struct fw_loop *loop, uint64_t took_ns)
     mean_ns = (mean_ns * 7 + (took_ns < FW_LOOP_LONG_NS ? took_ns : FW_LOOP_LONG_NS)) / 8;
     atomic_store_explicit(&loop->mean_ns, mean_ns, memory_order_relaxed);
 }
+
+/* Have it told of bytes, and if `write` of room. False: the poller has failed. */
+bool fw_loop_arm(struct fw_loop *loop, struct fw_conn *conn, bool write);
+
+/* Does it, with the bytes that have moved since it was last looked at? */
+bool fw_loop_keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind);
+
+void fw_loop_leave_if_told(struct fw_loop *loop);
+
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+void fw_loop_turn_beside(struct fw_loop *loop);
 
 /* --- fw_loop_accept.c --- */
 
