@@ -129,6 +129,15 @@ cdef inline uint64_t text_hash(const char *data, size_t len) noexcept nogil:
     return mix(mix(len, first), last)
 
 
+cdef inline bint is_text(PyObject *known, const char *data, size_t len) noexcept:
+    """Is this string, which may be NULL, just these ASCII bytes?"""
+    return (
+        known is not NULL
+        and <size_t>PyUnicode_GET_LENGTH(known) == len
+        and memcmp(PyUnicode_1BYTE_DATA(known), data, len) == 0
+    )
+
+
 cdef inline bint is_cached(const fw_field *field) noexcept nogil:
     """May the value be remembered beyond its request?"""
     return (
@@ -188,11 +197,7 @@ cdef class Environ:
         if len > CACHED_MOST or len < 2:
             return text(data, len, True)
         place = &self.cached[text_hash(data, len) & (CACHE_SLOTS - 1)]
-        if (
-            place[0] is not NULL
-            and <size_t>PyUnicode_GET_LENGTH(place[0]) == len
-            and memcmp(PyUnicode_1BYTE_DATA(place[0]), data, len) == 0
-        ):
+        if is_text(place[0], data, len):
             return <object>place[0]
         made = text(data, len, True)
         Py_INCREF(made)
@@ -302,28 +307,29 @@ cdef class Environ:
             if not is_cached(field):
                 secrets = True
                 continue
+            if is_text(shape.values[i], base + field.value.off, field.value.len):
+                continue
             value = self.cached_text(base + field.value.off, field.value.len)
-            if <PyObject *>value != shape.values[i]:
-                PyDict_SetItem(template, <object>shape.names[i], value)
-                shape.values[i] = <PyObject *>value
+            PyDict_SetItem(template, <object>shape.names[i], value)
+            shape.values[i] = <PyObject *>value
         value = self.method(conn)
         if <PyObject *>value != shape.method:
             PyDict_SetItem(template, REQUEST_METHOD, value)
             shape.method = <PyObject *>value
-        value = self.cached_text(base + head.target.off, head.target.len)
-        if <PyObject *>value != shape.target:
+        if not is_text(shape.target, base + head.target.off, head.target.len):
+            value = self.cached_text(base + head.target.off, head.target.len)
             # only once all of it is stored does the template stand for this target
             shape.target = NULL
             self.set_target(template, conn, value)
             shape.target = <PyObject *>value
         if conn.traits & FW_CLIENT_ADDR:
-            value = self.cached_text(conn.addr, conn.addr_len)
-            if <PyObject *>value != shape.addr:
+            if not is_text(shape.addr, conn.addr, conn.addr_len):
+                value = self.cached_text(conn.addr, conn.addr_len)
                 PyDict_SetItem(template, REMOTE_ADDR, value)
                 shape.addr = <PyObject *>value
         if conn.traits & FW_CLIENT_PORT:
-            value = self.cached_text(conn.port_text, conn.port_len)
-            if <PyObject *>value != shape.port:
+            if not is_text(shape.port, conn.port_text, conn.port_len):
+                value = self.cached_text(conn.port_text, conn.port_len)
                 PyDict_SetItem(template, REMOTE_PORT, value)
                 shape.port = <PyObject *>value
         if <PyObject *>hints != shape.hints: # another thread's, or the last one was kept
