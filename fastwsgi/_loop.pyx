@@ -13,6 +13,7 @@ from libc.string cimport memset
 from fastwsgi._board cimport Board
 from fastwsgi._environ cimport Environ
 from fastwsgi._gateway cimport Gateway
+from fastwsgi._observers cimport Observers
 from fastwsgi.c_board cimport FW_SLOT_SERVING, fw_slot, fw_slot_count
 from fastwsgi.c_server cimport *
 
@@ -21,7 +22,7 @@ import socket
 import tempfile
 import time
 
-from fastwsgi._gateway import FileWrapper
+from fastwsgi._file_wrapper import FileWrapper
 from fastwsgi.access_format import CLIENT_GONE, environ_of_line
 from fastwsgi.proxies import Proxies, fields, networks
 
@@ -66,6 +67,7 @@ cdef class Loop:
     cdef fw_access access
     cdef fw_slot *slot
     cdef Gateway gateway
+    cdef Observers observers
     cdef bint made
     cdef bint writes_lines
     cdef uint64_t lost_lines
@@ -162,10 +164,9 @@ cdef class Loop:
         if watch_fd >= 0 and not fw_loop_watch(&self.loop, watch_fd):
             raise OSError(errno, os.strerror(errno))
         logs = access_log and not self.writes_lines
-        self.gateway = Gateway(
-            application, log, Environ(templates, script_name), logs, worker, pre_request, post_request
-        )
-        self.gateway.sendfile = sendfile
+        if logs or pre_request is not None or post_request is not None:
+            self.observers = Observers(log, logs, worker, pre_request, post_request)
+        self.gateway = Gateway(application, log, Environ(templates, script_name), self.observers, sendfile)
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
 
@@ -350,10 +351,13 @@ cdef class Loop:
                 self.log.debug("Closed the connection from ip=%s: %s", address, reason)
             else:
                 self.log.warning("Invalid request from ip=%s: %s", address, reason)
-            if self.gateway.access_log and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE, FW_E_FILE_SHORT):
+            if (
+                self.observers is not None and self.observers.access_log
+                and error not in (FW_E_WRITE_TIMEOUT, FW_E_WRITE_RATE, FW_E_FILE_SHORT)
+            ):
                 status = str(fw_error_status(error) or CLIENT_GONE)
                 line = refusal.line[: refusal.line_len].decode("latin-1")
-                self.gateway.refused(status, environ_of_line(line, address))
+                self.observers.refused(status, environ_of_line(line, address))
         if refusals.missed:
             self.log.warning("%d more requests were refused in the same turn", refusals.missed)
         refusals.count = refusals.missed = 0
