@@ -23,6 +23,7 @@ cdef class Exchange:
     cdef object headers
     cdef object request
     cdef Input body
+    cdef object upgrade
     cdef bint half
 
     cdef int take_head(self, status, headers, exc_info) except -1

@@ -69,27 +69,25 @@ cdef class Gateway:
         cdef Exchange exchange = self.spare
         cdef PyObject *args[3]
         cdef dict environ = None
-        cdef Observers observers = self.observers
-        cdef Upgrade upgrade = None
         cdef uint64_t began = 0
         if exchange is None:
             exchange = self.make_exchange()
         self.spare = None
         exchange.conn = conn
         exchange.player = player
-        if observers is not None:
+        if self.observers is not None:
             began = fw_clock_ns()
         try:
             environ = self.environ.make(conn, exchange.hints)
             if conn.parser.framing.upgrade:
-                upgrade = Upgrade(exchange)
-                upgrade.add_socket(environ)
+                exchange.upgrade = Upgrade(exchange)
+                (<Upgrade>exchange.upgrade).add_socket(environ)
             if conn.parser.framing.kind != FW_BODY_NONE:
                 exchange.body = self.environ.add_body(environ, conn)
                 if fw_conn_body_is_early(conn):
                     exchange.body.pull = exchange.pull_body
-            if observers is not None:
-                observers.before(exchange, environ)
+            if self.observers is not None:
+                self.observers.before(exchange, environ)
             self.nr += 1
             exchange.offer()
             args[0] = NULL
@@ -104,14 +102,14 @@ cdef class Gateway:
                 fw_player_answered(player, conn)
         except BaseException as error:
             self.failed(exchange, error)
-        if upgrade is not None:
-            upgrade.let_go()
-            upgrade = None
+        if exchange.upgrade is not None:
+            (<Upgrade>exchange.upgrade).let_go()
+            exchange.upgrade = None
         if conn.error == FW_E_APP_TIMEOUT: # the answer that its client has, whatever came afterwards
             conn.resp.status = <uint16_t>fw_error_status(FW_E_APP_TIMEOUT)
             exchange.status, exchange.headers = status_line(FW_E_APP_TIMEOUT), []
-        if observers is not None:
-            observers.after(exchange, environ, began)
+        if self.observers is not None:
+            self.observers.after(exchange, environ, began)
         exchange.end()
         fw_abort_over(player, self.loop)
         if environ is not None:

@@ -28,7 +28,7 @@ cdef class HeadWriter:
 
     cdef int put_status(self, fw_conn *conn, status) except -1
     cdef int put_fields(self, fw_conn *conn, list headers) except -1
-    cdef int put_line(self, fw_conn *conn, PyObject *name, PyObject *value) except -1
+    cdef int put_line(self, fw_conn *conn, tuple field) except -1
     cdef int put_field(self, fw_resp *resp, fw_buf *out, fw_pool *pool, name, value) except -1
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1
     cdef void remember(self, Line *line, name, PyObject *value, const fw_conn *conn, size_t len) noexcept

@@ -90,11 +90,13 @@ cdef class HeadWriter:
             if not PyTuple_CheckExact(field) or PyTuple_GET_SIZE(field) != 2:
                 name, value = field # PEP 3333 asks for tuples; any pair will do
                 field = (name, value)
-            self.put_line(conn, PyTuple_GET_ITEM(field, 0), PyTuple_GET_ITEM(field, 1))
+            self.put_line(conn, <tuple>field)
         return 0
 
-    cdef int put_line(self, fw_conn *conn, PyObject *name, PyObject *value) except -1:
+    cdef int put_line(self, fw_conn *conn, tuple field) except -1:
         """One field of the response, from memory if these two objects were written before."""
+        cdef PyObject *name = PyTuple_GET_ITEM(field, 0)
+        cdef PyObject *value = PyTuple_GET_ITEM(field, 1)
         cdef Line *line = &self.lines[line_slot(name, value)]
         cdef size_t before
         cdef int id
@@ -103,24 +105,15 @@ cdef class HeadWriter:
                 raise MemoryError
             return 0
         before = conn.resp.head_len
-        id = self.put_field(&conn.resp, &conn.out, &conn.env.blocks, <object>name, <object>value)
+        id = write_field(self, &conn.resp, &conn.out, &conn.env.blocks, <object>name, <object>value)
         if is_remembered(id, <object>name, <object>value):
             self.remember(line, <object>name, value, conn, conn.resp.head_len - before)
         return 0
 
     cdef int put_field(self, fw_resp *resp, fw_buf *out, fw_pool *pool, name, value) except -1:
-        """One field of any head. Returns the id of its name."""
-        cdef Py_ssize_t name_len, value_len
-        cdef const char *name_data
-        cdef int id = self.name_id(name, &name_data, &name_len)
-        cdef const char *value_data = latin1(value, "header value", &value_len)
-        cdef fw_error error = fw_resp_named_field(
-            resp, out, pool, <fw_name>id, name_data, <size_t>name_len, value_data, <size_t>value_len
-        )
-        if error != FW_OK:
-            # never the value: it may be what an attacker wants to see in a log
-            raise ValueError(f"{error_text(error)}: {name!r}")
-        return id
+        """One field of any head."""
+        write_field(self, resp, out, pool, name, value)
+        return 0
 
     cdef int name_id(self, name, const char **data, Py_ssize_t *len) except -1:
         """The id of a header's name. Applications give the same str objects again and again."""
@@ -154,3 +147,20 @@ cdef class HeadWriter:
         line.status = conn.resp.status
         line.len = <uint8_t>len
         memcpy(line.text, conn.out.data + conn.out.len - len, len)
+
+
+cdef inline int write_field(
+    HeadWriter writer, fw_resp *resp, fw_buf *out, fw_pool *pool, name, value
+) except -1:
+    """Write a field that may be sent. Returns the id of its name."""
+    cdef Py_ssize_t name_len, value_len
+    cdef const char *name_data
+    cdef int id = writer.name_id(name, &name_data, &name_len)
+    cdef const char *value_data = latin1(value, "header value", &value_len)
+    cdef fw_error error = fw_resp_named_field(
+        resp, out, pool, <fw_name>id, name_data, <size_t>name_len, value_data, <size_t>value_len
+    )
+    if error != FW_OK:
+        # never the value: it may be what an attacker wants to see in a log
+        raise ValueError(f"{error_text(error)}: {name!r}")
+    return id
