@@ -59,7 +59,10 @@ from fastwsgi.c_server cimport (
     fw_scan_unquote,
 )
 
+import socket
 import sys
+
+from fastwsgi._file_wrapper import FileWrapper
 
 cdef extern from "Python.h":
     PyObject *PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar) except NULL
@@ -483,6 +486,36 @@ cdef class Environ:
                 text(base + conn.parser.framing.host.off, conn.parser.framing.host.len, True),
             )
         return 0
+
+
+def template(listener, str software, errors, bint multithread, bint multiprocess, str script_name):
+    """The environ of a request on this listener, but for what the request brings."""
+    name, port = "", ""
+    if listener.family != socket.AF_UNIX:
+        name, port = listener.getsockname()[:2]
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": errors,
+        "wsgi.multithread": bool(multithread),
+        "wsgi.multiprocess": bool(multiprocess),
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.early_hints": None,
+        "SERVER_SOFTWARE": software,
+        "SERVER_NAME": name,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SCRIPT_NAME": script_name,
+        "REQUEST_METHOD": "GET",
+        "QUERY_STRING": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "PATH_INFO": "",
+        "REMOTE_ADDR": "",
+    }
 
 
 def roomy(dict template):
