@@ -1,5 +1,5 @@
-from fastwsgi._environ cimport Reused
 from fastwsgi._exchange cimport Exchange
+from fastwsgi._shapes cimport Reused
 
 cdef class EarlyHints(Reused):
     cdef Exchange exchange

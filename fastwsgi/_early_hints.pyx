@@ -2,8 +2,8 @@
 
 from libc.stddef cimport size_t
 
-from fastwsgi._environ cimport Reused
 from fastwsgi._exchange cimport Exchange
+from fastwsgi._shapes cimport Reused
 from fastwsgi.c_server cimport *
 
 from fastwsgi._exchange import ClientGone

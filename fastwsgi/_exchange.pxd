@@ -1,7 +1,7 @@
-from fastwsgi._environ cimport Reused
 from fastwsgi._file_wrapper cimport FileWrapper
 from fastwsgi._input cimport Input
 from fastwsgi._response_head cimport HeadWriter
+from fastwsgi._shapes cimport Reused
 from fastwsgi.c_server cimport FW_PULL_FAILED, fw_conn, fw_loop, fw_monitor, fw_player, fw_pull
 
 cdef class Exchange:

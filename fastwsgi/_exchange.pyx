@@ -15,9 +15,9 @@ from cpython.tuple cimport PyTuple_CheckExact
 from libc.stddef cimport size_t
 from libc.stdint cimport uint64_t
 
-from fastwsgi._environ cimport text
 from fastwsgi._file_wrapper cimport FileWrapper
 from fastwsgi._response_head cimport error_text
+from fastwsgi._strings cimport text
 from fastwsgi.c_server cimport *
 
 from fastwsgi._file_wrapper import real_file

@@ -4,6 +4,7 @@ from fastwsgi._environ cimport Environ
 from fastwsgi._exchange cimport Exchange
 from fastwsgi._observers cimport Observers
 from fastwsgi._response_head cimport HeadWriter
+from fastwsgi._shapes cimport Shapes
 from fastwsgi.c_server cimport fw_conn, fw_loop, fw_monitor, fw_player
 
 cdef class Gateway:
@@ -12,6 +13,7 @@ cdef class Gateway:
     cdef object application
     cdef object log
     cdef Environ environ
+    cdef Shapes shapes
     cdef Observers observers
     cdef HeadWriter heads
     cdef uint64_t nr

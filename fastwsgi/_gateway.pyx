@@ -16,10 +16,12 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uint16_t, uint64_t
 
 from fastwsgi._early_hints cimport EarlyHints
-from fastwsgi._environ cimport Environ, text
+from fastwsgi._environ cimport Environ
 from fastwsgi._exchange cimport Exchange
 from fastwsgi._observers cimport Observers
 from fastwsgi._response_head cimport HeadWriter
+from fastwsgi._shapes cimport Shapes
+from fastwsgi._strings cimport text
 from fastwsgi._upgrade cimport Upgrade
 from fastwsgi.c_server cimport *
 
@@ -46,6 +48,7 @@ cdef class Gateway:
         self.application = application
         self.log = log
         self.environ = environ
+        self.shapes = Shapes(environ)
         self.observers = observers
         self.sendfile = sendfile
         self.heads = HeadWriter()
@@ -78,7 +81,7 @@ cdef class Gateway:
         if self.observers is not None:
             began = fw_clock_ns()
         try:
-            environ = self.environ.make(conn, exchange.hints)
+            environ = self.shapes.make(conn, exchange.hints)
             if conn.parser.framing.upgrade:
                 exchange.upgrade = Upgrade(exchange)
                 (<Upgrade>exchange.upgrade).add_socket(environ)
