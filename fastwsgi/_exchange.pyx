@@ -1,9 +1,9 @@
 # cython: binding=False
 """One request being answered (PEP 3333): start_response, write, the iterable and its blocks.
 
-Before the application has the thread, the loop and what waits in it is offered to others (`offer`), and afterwards it is
-taken back (`reclaim`), or at least this request's output is. A wait for the client, to take blocks or to send more of
-its body, is one for this request only: where another thread is there to have the loop, it gets it first.
+Before the application has the thread, the loop and what waits in it is offered to others (`offer`), and afterwards
+it is taken back (`reclaim`), or at least this request's output is. A wait for the client, to take blocks or to send
+more of its body, is one for this request only: where another thread is there to have the loop, it gets it first.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -293,6 +293,8 @@ cdef class Exchange:
     def pull_body(self):
         """Wait for more of a body that is read as it comes; False at its end. OSError: there will be no more."""
         cdef fw_pull pull
+        if self.conn is NULL:
+            raise RuntimeError("a body was read after its request had ended")
         self.reclaim()
         try:
             pull = fw_conn_body_pull(self.conn)

@@ -1,12 +1,12 @@
 """PEP 3333: between a request that the core has taken in whole and a WSGI application.
 
-Rooms 7, 8 and 12 of a request: the environ is made, the application called, what it gives is handed to its exchange, and
-everything is let go. What the application does meanwhile is in `_exchange.pyx`.
+Rooms 7, 8 and 12 of a request: the environ is made, the application called, what it gives is handed to its exchange,
+and everything is let go. What the application does meanwhile is in `_exchange.pyx`.
 
 Who owns what: the connection (`fw_conn`) belongs to the thread that serves it while it is in state APP, but for the
-time between `offer` and `reclaim`. An `Exchange` and an `Input` borrow it for that long; afterwards their pointer is NULL
-and using them raises. What the threads share (the caches of a `HeadWriter` and an `Environ`, the spare exchange) is looked
-at and changed with the GIL and without a call between that could let go of it: no object of the application's is made or
+time between `offer` and `reclaim`. An `Exchange` and an `Input` borrow it for that long; afterwards their pointer is
+NULL and using them raises. What the threads share (`Strings`, `Shapes`, `HeadWriter`, the spare exchange) is looked at
+and changed with the GIL and without a call between that could let go of it: no object of the application's is made or
 freed there.
 """
 

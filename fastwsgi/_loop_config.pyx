@@ -45,8 +45,8 @@ cdef class LoopConfig:
 
     def __init__(
         self, *, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2, uint32_t min_body_rate=240,
-        uint32_t min_write_rate=240, graceful_timeout=30, leave_idle=2, uint64_t max_requests=0, worker_connections=1000,
-        limit_request_line=4094, limit_request_fields=100, limit_request_field_size=8190,
+        uint32_t min_write_rate=240, graceful_timeout=30, leave_idle=2, uint64_t max_requests=0,
+        worker_connections=1000, limit_request_line=4094, limit_request_fields=100, limit_request_field_size=8190,
         uint64_t limit_request_body=0, bint stream_request_body=False, size_t body_memory=262_144,
         size_t output_buffer=1_048_576, tmpdir=None, bytes server=b"", bint own_listeners=False, proxies=None,
         bint permit_obsolete_folding=False, bint strip_header_spaces=False,

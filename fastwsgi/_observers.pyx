@@ -1,4 +1,4 @@
-"""Who sees each request in Python: the hooks pre_request and post_request, and an access log that the core cannot write."""
+"""Who sees each request: the hooks pre_request and post_request, and an access log that the core cannot write."""
 
 from libc.stdint cimport uint64_t
 

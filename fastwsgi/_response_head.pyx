@@ -4,7 +4,6 @@ No byte is judged here, the core checks what is written. Applications give the s
 names that it has accepted are remembered with their ids, and whole lines with their text.
 """
 
-from cpython.list cimport PyList_CheckExact
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF, Py_XINCREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_SIZE

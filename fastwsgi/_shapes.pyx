@@ -1,8 +1,9 @@
 """The environ of a request that is like an earlier one, made from that of the earlier one.
 
-Requests come in *shapes*: a browser, or a proxy in front, sends the same field names in the same order again and again.
-For a shape that was seen twice there is a template that has all of its keys, and the values of its last request; then only
-what has changed since is stored, and a request that is like the one before costs a copy and no insertion.
+Requests come in *shapes*: a browser, or a proxy in front, sends the same field names in the same order again and
+again. For a shape that was seen twice there is a template that has all of its keys, and the values of its last
+request; then only what has changed since is stored, and a request that is like the one before costs a copy and no
+insertion.
 
 Secrets (cookies, credentials, fields nobody knows) are not left in a template.
 """
