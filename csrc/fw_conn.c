@@ -202,27 +202,36 @@ enum fill { FILL_GOT, FILL_EMPTY, FILL_END, FILL_LOST };
 static enum fill fill(struct fw_conn *conn)
 {
     struct fw_buf *in = &conn->in;
-    size_t want = READ_LEAST;
-    if (conn->state >= FW_CONN_BODY && conn->parser.body.left > want)
-        want = conn->parser.body.left < READ_MOST ? (size_t)conn->parser.body.left : READ_MOST;
-    if (!fw_buf_reserve(in, &conn->env->blocks, want)) {
-        conn->error = FW_E_NO_MEMORY;
-        return FILL_LOST;
+    char *at = NULL;
+    size_t room = 0;
+    if (FW_UNLIKELY(conn->body_fd >= 0))
+        room = fw_conn_body_room(conn, &at);
+    bool pours = room > 0;
+    if (!pours) {
+        size_t want = READ_LEAST;
+        if (conn->state >= FW_CONN_BODY && conn->parser.body.left > want)
+            want = conn->parser.body.left < READ_MOST ? (size_t)conn->parser.body.left : READ_MOST;
+        if (!fw_buf_reserve(in, &conn->env->blocks, want)) {
+            conn->error = FW_E_NO_MEMORY;
+            return FILL_LOST;
+        }
+        at = in->data + in->len;
+        room = in->cap - in->len;
     }
-    size_t room = in->cap - in->len;
-    if (conn->body_fd >= 0 && room > READ_MOST)
-        room = READ_MOST; /* what was read is still in the processor's second cache when it is written */
     ssize_t n;
     do
-        n = fw_sys_recv(conn->fd, in->data + in->len, room, 0);
+        n = fw_sys_recv(conn->fd, at, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
-        in->len += (size_t)n;
         conn->progress += (size_t)n;
         /* Edge-triggered: a short read has emptied the socket, but for an end that was announced. */
         if ((size_t)n < room)
             conn->readable = conn->at_end;
-        return FILL_GOT;
+        if (!pours)
+            in->len += (size_t)n;
+        else
+            conn->error = (uint8_t)fw_conn_body_pour(conn, (size_t)n);
+        return conn->error == FW_OK ? FILL_GOT : FILL_LOST;
     }
     if (fw_buf_live(in) == 0)
         fw_buf_release(in, &conn->env->blocks);
@@ -331,7 +340,7 @@ static void begin_linger(struct fw_conn *conn)
 enum fw_conn_need fw_conn_step(struct fw_conn *conn)
 {
     int reads = 0;
-    size_t before = 0, share = 0;
+    uint64_t before = 0, share = 0;
     for (;;) {
         switch ((enum fw_conn_state)conn->state) {
         case FW_CONN_IDLE:
@@ -351,10 +360,10 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
                 return FW_NEED_READ;
             if (reads++ == READS_MOST || share >= SHARE_MOST)
                 return FW_NEED_AGAIN;
-            before = fw_buf_live(&conn->in);
+            before = conn->progress;
             switch (fill(conn)) {
             case FILL_GOT:
-                share += fw_buf_live(&conn->in) - before;
+                share += conn->progress - before;
                 break;
             case FILL_EMPTY:
                 return FW_NEED_READ;
@@ -366,11 +375,11 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
                 }
                 return FW_NEED_CLOSE;
             case FILL_LOST:
-                if (conn->error != FW_E_NO_MEMORY || conn->state == FW_CONN_IDLE) {
+                if (fw_error_status((enum fw_error)conn->error) == 0 || conn->state == FW_CONN_IDLE) {
                     fw_conn_note_gone(conn);
                     return FW_NEED_CLOSE;
                 }
-                fw_conn_refuse(conn, FW_E_NO_MEMORY);
+                fw_conn_refuse(conn, (enum fw_error)conn->error);
                 break;
             }
             break;

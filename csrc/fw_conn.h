@@ -34,6 +34,7 @@
 #include "fw_rate.h"
 #include "fw_proxy.h"
 #include "fw_resp.h"
+#include "fw_spill.h"
 #include <stdatomic.h>
 
 enum fw_conn_state {
@@ -80,15 +81,6 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
-/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25
- * ms) in which nobody else would be served, so it is shortened by a piece a turn. When there are more than
- * fit, files are closed at once. */
-#define FW_LEFTOVERS 64
-struct fw_leftover {
-    int fd;
-    off_t len;
-};
-
 /* What all connections of a loop share. */
 struct fw_conn_env {
     struct fw_limits limits;
@@ -104,8 +96,7 @@ struct fw_conn_env {
     int tmp_errno;         /* why the last body that could not be kept there could not */
     const char *server;    /* "Server: name\r\n" */
     size_t server_len;
-    struct fw_leftover leftovers[FW_LEFTOVERS];
-    uint32_t leftover_count;
+    struct fw_spill spill; /* the files of long bodies */
     struct fw_refusals refusals;
     struct fw_access *access;            /* NULL: no access log, or Python makes its lines */
     struct fw_forwarded_rules forwarded; /* which proxies are trusted, with what; tables are the caller's */
@@ -258,9 +249,6 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
 /* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end; SIZE_MAX if the
  * temporary file cannot be read.                                                            */
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
-
-/* Shorten one of env->leftovers by a piece. */
-void fw_conn_clear_leftover(struct fw_conn_env *env);
 
 /* --- in state APP: the response ---
  *
