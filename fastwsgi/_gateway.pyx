@@ -31,6 +31,7 @@ import stat
 import sys
 from datetime import timedelta
 
+from fastwsgi._environ import NotMountedError
 from fastwsgi.access_format import CLIENT_GONE
 from fastwsgi.handover import HandedSocket
 from fastwsgi.message import Request, Response
@@ -808,6 +809,8 @@ cdef class Gateway:
             refusal = FW_E_APP_TIMEOUT if player.told else FW_E_APP_FAILED
             if conn.body_error != FW_OK and isinstance(error, OSError):
                 refusal = <fw_error>conn.body_error # the client's fault, which the application need not explain
+            elif isinstance(error, NotMountedError):
+                refusal = FW_E_NOT_MOUNTED
             fw_player_refuse(player, conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
         if player.told and isinstance(error, SystemExit):
@@ -816,6 +819,9 @@ cdef class Gateway:
             self.log.debug("Client left while %s was answered: %r", target, error)
         elif conn.body_error != FW_OK and isinstance(error, OSError):
             self.log.warning("The body of %s could not be read: %s", target, error)
+        elif isinstance(error, NotMountedError):
+            address = conn.addr[: conn.addr_len].decode("ascii")
+            self.log.warning("Invalid request from ip=%s: %s", address, error)
         else:
             self.log.exception("Error handling request %s", target)
         return 0

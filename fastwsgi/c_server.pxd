@@ -18,6 +18,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_NAME
         FW_E_APP_VALUE
         FW_E_APP_LENGTH
+        FW_E_NOT_MOUNTED
         FW_E_APP_FAILED
         FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY

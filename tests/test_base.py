@@ -190,6 +190,12 @@ def test_what_has_no_effect_is_said_in_one_line(here: Path) -> None:
     assert command("app").warnings() == []
 
 
+def test_a_streamed_body_holds_the_only_thread() -> None:
+    (line,) = command("app --stream-request-body").warnings()
+    assert line.startswith("stream_request_body with one thread: ") and line.endswith("use --threads")
+    assert command("app --stream-request-body --threads 2").warnings() == []
+
+
 class Embedded(BaseApplication):
     """As gunicorn's documentation has it."""
 
