@@ -138,12 +138,15 @@ static enum fw_error advance(struct fw_conn *conn)
             if (FW_UNLIKELY(env->limits.rules & FW_RULES_REWRITE))
                 fw_head_rewrite(conn->in.data + conn->in.off, &parser->head, env->limits.rules);
             conn->credit_ns = env->body_rate.grace_ns;
+            conn->early = env->body_early;
+            if (FW_UNLIKELY(env->early_paths.len > 0))
+                conn->early |= fw_conn_path_is_early(conn);
             if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
                 return error;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-                if (env->body_early)
+                if (conn->early)
                     conn->wants_continue = true;
                 else if (!fw_buf_append(&conn->out, &env->blocks, go_on, sizeof go_on - 1))
                     return FW_E_NO_MEMORY;
@@ -163,7 +166,7 @@ static enum fw_error advance(struct fw_conn *conn)
         case FW_PARSER_MORE:
             if (conn->state >= FW_CONN_BODY)
                 close_gap(conn);
-            if (conn->state == FW_CONN_BODY && env->body_early)
+            if (conn->state == FW_CONN_BODY && conn->early)
                 conn->state = FW_CONN_READY;
             return FW_OK;
         case FW_PARSER_FAIL:

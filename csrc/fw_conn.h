@@ -81,20 +81,27 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
+/* Paths as they stand in requests, each with a NUL behind it; the caller's. */
+struct fw_paths {
+    const char *rows;
+    size_t len;
+};
+
 /* What all connections of a loop share. */
 struct fw_conn_env {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
     struct fw_rate body_rate, write_rate;
     struct fw_clock clock;
-    struct fw_pool blocks; /* of FW_BUF_BLOCK */
-    struct fw_pool fields; /* of limits.fields struct fw_field */
-    bool body_early;       /* a request is READY before its body is whole, which is read as it comes */
-    size_t body_memory;    /* a request body longer than this goes to a temporary file */
-    size_t queue_mark;     /* more unsent output than this, and the application waits */
-    const char *tmpdir;    /* for temporary files */
-    int tmp_errno;         /* why the last body that could not be kept there could not */
-    const char *server;    /* "Server: name\r\n" */
+    struct fw_pool blocks;       /* of FW_BUF_BLOCK */
+    struct fw_pool fields;       /* of limits.fields struct fw_field */
+    bool body_early;             /* a request is READY before its body is whole, which is read as it comes */
+    struct fw_paths early_paths; /* ... those for these paths, if not all are */
+    size_t body_memory;          /* a request body longer than this goes to a temporary file */
+    size_t queue_mark;           /* more unsent output than this, and the application waits */
+    const char *tmpdir;          /* for temporary files */
+    int tmp_errno;               /* why the last body that could not be kept there could not */
+    const char *server;          /* "Server: name\r\n" */
     size_t server_len;
     struct fw_spill spill; /* the files of long bodies */
     struct fw_refusals refusals;
@@ -164,6 +171,7 @@ struct fw_conn {
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
     /* ... whose body is read as it comes */
+    bool early;
     uint64_t body_start; /* the bytes in front of this one are read, and not kept */
     uint8_t body_error;  /* enum fw_error: why there will be no more of it */
     bool wants_continue; /* its client waits for 100 Continue */

@@ -18,7 +18,7 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
 {
     struct fw_conn_env *env = conn->env;
     char *base = conn->in.data + conn->in.off;
-    if (env->body_early || (conn->body_fd < 0 && conn->body_len + len <= env->body_memory)) {
+    if (conn->early || (conn->body_fd < 0 && conn->body_len + len <= env->body_memory)) {
         size_t place = conn->head_len + (size_t)(conn->body_len - conn->body_start);
         if (place != at)
             memmove(base + place, base + at, len);
@@ -35,6 +35,28 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
         return no_space(env);
     conn->body_len += len;
     return FW_OK;
+}
+
+/* The first `len` bytes of the path are the whole of it, or what it stands below. */
+static bool is_below(const char *path, size_t path_len, const char *row, size_t len)
+{
+    return path_len >= len && memcmp(path, row, len) == 0 &&
+           (path_len == len || row[len - 1] == '/' || path[len] == '/');
+}
+
+bool fw_conn_path_is_early(const struct fw_conn *conn)
+{
+    const struct fw_paths *paths = &conn->env->early_paths;
+    const struct fw_head *head = &conn->parser.head;
+    const char *path = fw_conn_request(conn) + head->path.off;
+    for (size_t at = 0; at < paths->len;) {
+        const char *row = paths->rows + at, *end = memchr(row, '\0', paths->len - at);
+        size_t len = (size_t)(end - row);
+        if (is_below(path, head->path.len, row, len))
+            return true;
+        at += len + 1;
+    }
+    return false;
 }
 
 size_t fw_conn_body_room(struct fw_conn *conn, char **at)

@@ -564,6 +564,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
     loop->env.body_early = config->body_early;
+    loop->env.early_paths = config->early_paths;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;

@@ -84,7 +84,7 @@ cdef class Loop:
         linger=2, uint32_t min_body_rate=240, uint32_t min_write_rate=240,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
         limit_request_fields=100, limit_request_field_size=8190, uint64_t limit_request_body=0,
-        bint stream_request_body=False, size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
+        bint stream_request_body=False, tuple stream_request_paths=(), size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None,
         str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1,
         int watch_fd=-1, str script_name="", retire=None, bint own_listeners=False, bint sendfile=True, proxies=None, worker=None, pre_request=None, post_request=None,
         bint permit_obsolete_folding=False, bint strip_header_spaces=False,
@@ -103,7 +103,8 @@ cdef class Loop:
         self.listeners = list(listeners)
         mount = script_name.encode("latin-1")
         cdef bytes directory = os.fsencode(tempfile.gettempdir() if tmpdir is None else tmpdir)
-        self.kept = (board, directory, server, mount) # what the loop borrows
+        cdef bytes early_paths = b"".join([path.encode("ascii") + b"\0" for path in stream_request_paths])
+        self.kept = (board, directory, server, mount, early_paths) # what the loop borrows
         self.slot = board.slot_address(slot) if board is not None else NULL
 
         config.limits = fw_limits_default()
@@ -127,6 +128,7 @@ cdef class Loop:
         config.timeouts.body_rate = min_body_rate
         config.timeouts.write_rate = min_write_rate
         config.body_early = stream_request_body
+        config.early_paths.rows, config.early_paths.len = early_paths, len(early_paths)
         config.body_memory = body_memory
         config.queue_mark = output_buffer
         config.connections = worker_connections

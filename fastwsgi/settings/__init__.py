@@ -145,9 +145,10 @@ class Settings(
         if reasons:
             told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
             lines.append(f"These settings have no effect: {told}")
-        if self.stream_request_body and self.threads == 1:
+        streaming = [name for name in ("stream_request_body", "stream_request_paths") if getattr(self, name)]
+        if streaming and self.threads == 1:
             lines.append(
-                "stream_request_body with one thread: a client whose body comes slowly holds the worker "
+                f"{streaming[0]} with one thread: a client whose body comes slowly holds the worker "
                 "while it is read; use --threads"
             )
         return lines

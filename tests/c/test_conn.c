@@ -480,6 +480,32 @@ static void framing_takes_no_memory(void)
     text_drop(&text);
 }
 
+static void bodies_of_some_paths_are_read_as_they_come(void)
+{
+    static const struct {
+        const char *target;
+        bool early;
+    } cases[] = {
+        {"/a", true},        {"/a/b", true}, {"/a?x", true},  {"http://a/a", true},
+        {"/b/", true},       {"/b/c", true}, {"/ab", false},  {"/", false},
+        {"http://a", false}, {"/b", false},  {"/x/a", false}, {"/%61", false},
+    };
+    static const char paths[] = "/a\0/b/";
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct text text = {0};
+        text_print(&text, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", cases[i].target);
+        begin(pair_unix, 0);
+        fw_test_note("%s", cases[i].target);
+        env.early_paths = (struct fw_paths){paths, sizeof paths};
+        CHECK_EQUAL(peer_write(&peer, text.data, text.len), text.len);
+        conn.readable = true;
+        CHECK_EQUAL(fw_conn_step(&conn), cases[i].early ? FW_NEED_SERVE : FW_NEED_READ);
+        CHECK_EQUAL(conn.state, cases[i].early ? FW_CONN_READY : FW_CONN_BODY);
+        end();
+        text_drop(&text);
+    }
+}
+
 static void lines_of_all_lengths(void)
 {
     for (int in_file = 0; in_file < 2; in_file++) {
@@ -1459,6 +1485,7 @@ static const struct fw_test tests[] = {
     {"answers_before_a_refusal_arrive", answers_before_a_refusal_arrive},
     {"the_threshold_of_memory", the_threshold_of_memory},
     {"framing_takes_no_memory", framing_takes_no_memory},
+    {"bodies_of_some_paths_are_read_as_they_come", bodies_of_some_paths_are_read_as_they_come},
     {"lines_of_all_lengths", lines_of_all_lengths},
     {"no_space_for_a_body", no_space_for_a_body},
     {"a_file_is_used_again", a_file_is_used_again},
