@@ -8,6 +8,8 @@
 /* The least room that a read is made with, and the most that one read of a body asks for. */
 #define READ_LEAST ((size_t)2048)
 #define READ_MOST  ((size_t)65536)
+/* What a buffer may keep that has no body in it any more: a read fits in. */
+#define LARGE_MOST ((size_t)139264)
 /* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn.
  */
 #define READS_MOST 8
@@ -112,6 +114,8 @@ static void close_gap(struct fw_conn *conn)
         memmove(base + kept, base + conn->used_len, rest);
     conn->in.len -= conn->used_len - kept;
     conn->used_len = (uint32_t)kept;
+    if (conn->body_fd >= 0 && conn->in.cap > LARGE_MOST)
+        fw_buf_shrink(&conn->in, &conn->env->blocks); /* what it grew for is in the file now */
 }
 
 /* Show the parser what it has not seen of the present request. Afterwards the state is as it was (more is

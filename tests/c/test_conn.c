@@ -627,6 +627,15 @@ static void a_long_body_is_poured(void)
         CHECK(env.spill.block.cap >= 262144);
         end();
     }
+    begin(pair_unix, 0); /* once it is in its file, the memory that it was kept in goes */
+    env.body_memory = 500000;
+    send_bytes(script.requests.data, 400000);
+    CHECK(conn.body_fd < 0 && conn.in.cap > 400000);
+    send_bytes(script.requests.data + 400000, 300000);
+    CHECK(conn.body_fd >= 0 && conn.in.cap <= FW_BUF_BLOCK);
+    send_bytes(script.requests.data + 700000, script.requests.len - 700000);
+    check_all(&script);
+    end();
     script_drop(&script);
 }
 
