@@ -238,10 +238,11 @@ static enum fill fill(struct fw_conn *conn)
         /* Edge-triggered: a short read has emptied the socket, but for an end that was announced. */
         if ((size_t)n < room)
             conn->readable = conn->at_end;
-        if (!pours)
+        if (FW_LIKELY(!pours)) {
             in->len += (size_t)n;
-        else
-            conn->error = (uint8_t)fw_conn_body_pour(conn, (size_t)n);
+            return FILL_GOT;
+        }
+        conn->error = (uint8_t)fw_conn_body_pour(conn, (size_t)n);
         return conn->error == FW_OK ? FILL_GOT : FILL_LOST;
     }
     if (fw_buf_live(in) == 0)
