@@ -81,7 +81,6 @@ bool fw_baton_init(struct fw_baton *baton, struct fw_loop *loop, uint32_t player
         player->env.timeouts = loop->env.timeouts;
         player->env.body_rate = loop->env.body_rate;
         player->env.write_rate = loop->env.write_rate;
-        player->env.body_early = loop->env.body_early;
         player->env.body_memory = loop->env.body_memory;
         player->env.queue_mark = loop->env.queue_mark;
         player->env.tmpdir = loop->env.tmpdir;
