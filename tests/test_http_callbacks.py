@@ -256,6 +256,18 @@ def test_limits() -> None:
         parser.feed_data(GET)
 
 
+def test_a_parser_is_made_once() -> None:
+    parser = fastwsgi.http.HttpRequestParser(object())
+    with pytest.raises(RuntimeError, match="made once"):
+        parser.__init__(object())  # type: ignore[misc]
+
+
+def test_a_parser_that_was_never_made_calls_nothing() -> None:
+    parser = fastwsgi.http.HttpRequestParser.__new__(fastwsgi.http.HttpRequestParser)
+    parser.feed_data(GET)
+    assert parser.get_method() == b"GET"
+
+
 def test_there_are_no_leniencies() -> None:
     parser = fastwsgi.http.HttpRequestParser(object())
     parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_headers=False)

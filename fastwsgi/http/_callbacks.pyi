@@ -2,7 +2,7 @@
 
 from typing_extensions import Buffer
 
-from fastwsgi.http._parser import Limits
+from fastwsgi.http._limits import Limits
 
 class HttpRequestParser:
     """Calls `protocol` for what the bytes of one connection say, as httptools' class of that name does.
