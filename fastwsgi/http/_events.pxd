@@ -1,3 +1,4 @@
+from libc.stddef cimport size_t
 from libc.stdint cimport uint64_t
 
 from fastwsgi.http.c_http cimport fw_field, fw_parser, fw_span
@@ -21,7 +22,10 @@ cdef class Request:
 
 
 cdef class Data:
-    cdef readonly object data
+    cdef object source          # bytes, or a memoryview: so the bytes stay where they are
+    cdef const char *start      # in source
+    cdef size_t at
+    cdef size_t len
 
 
 cdef class EndOfMessage:
@@ -30,5 +34,5 @@ cdef class EndOfMessage:
 
 cdef object pair_of(const fw_field *field, const char *base)
 cdef Request request_of(const fw_parser *parser, const char *base, tuple before)
-cdef Data data_of(object view, size_t at, size_t len)
+cdef Data data_of(object source, const char *buf, size_t at, size_t len)
 cdef EndOfMessage end_of(list trailers)

@@ -151,19 +151,26 @@ cdef class Data:
     def __init__(self):
         raise TypeError("events are made by RequestParser")
 
+    @property
+    def data(self):
+        return memoryview(self.source)[self.at : self.at + self.len]
+
     def __len__(self):
-        return len(self.data)
+        return self.len
 
     def __bytes__(self):
-        return bytes(self.data)
+        return PyBytes_FromStringAndSize(self.start, self.len)
 
     def __repr__(self):
-        return f"<Data of {len(self.data)} bytes>"
+        return f"<Data of {self.len} bytes>"
 
 
-cdef Data data_of(object view, size_t at, size_t len):
+cdef Data data_of(object source, const char *buf, size_t at, size_t len):
     cdef Data event = Data.__new__(Data)
-    event.data = view[at : at + len]
+    event.source = source
+    event.start = buf + at
+    event.at = at
+    event.len = len
     return event
 
 

@@ -37,7 +37,6 @@ cdef class RequestParser(Stream):
     cdef Hold hold
     cdef bint tunnel            # the request is CONNECT or asks for an upgrade
     cdef bint last              # the request is the last of its connection
-    cdef object view            # of source, made for the first Data in it
     cdef tuple headers          # of the last request
     cdef list trailers          # of the request that is running, None without any
 
@@ -53,7 +52,6 @@ cdef class RequestParser(Stream):
             return self
         self.busy = True
         try:
-            self.view = None
             self.show(data)
         finally:
             self.busy = False
@@ -91,7 +89,7 @@ cdef class RequestParser(Stream):
             if event == FW_PARSER_GOT_END:
                 return self.end()
             if event == FW_PARSER_GOT_DATA:
-                return self.data()
+                return data_of(self.source, self.buf, self.data_at, self.data_len)
             if event == FW_PARSER_GOT_FIELD:
                 if self.trailers is None:
                     self.trailers = []
@@ -101,14 +99,8 @@ cdef class RequestParser(Stream):
                 self.hold = FAILED
                 self.busy = False
                 raise self.error()
-            self.view = None
             self.used_up()
             return None
-
-    cdef object data(self):
-        if self.view is None:
-            self.view = memoryview(self.source)
-        return data_of(self.view, self.data_at, self.data_len)
 
     cdef object end(self):
         cdef object event = end_of(self.trailers)
@@ -119,7 +111,6 @@ cdef class RequestParser(Stream):
             self.hold = CLOSED
         self.next_request()
         if self.at == self.len:
-            self.view = None
             self.used_up()
         return event
 
