@@ -19,11 +19,13 @@ from fastwsgi.http.errors import (
     HttpParserUpgrade,
     ProtocolError,
 )
+from fastwsgi.http.protocol import HTTPProtocol
 
 __all__ = (
     "URL",
     "Data",
     "EndOfMessage",
+    "HTTPProtocol",
     "HttpParserCallbackError",
     "HttpParserError",
     "HttpParserInvalidMethodError",

@@ -32,7 +32,7 @@ cdef class EndOfMessage:
     cdef readonly tuple trailers
 
 
-cdef object pair_of(const fw_field *field, const char *base)
+cdef object trailer_of(const fw_field *field, const char *base)
 cdef Request request_of(const fw_parser *parser, const char *base, tuple before)
 cdef Data data_of(object source, const char *buf, size_t at, size_t len)
 cdef EndOfMessage end_of(list trailers)

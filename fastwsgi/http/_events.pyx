@@ -29,7 +29,7 @@ cdef bytes VERSION_1_0 = b"1.0"
 cdef bytes VERSION_1_1 = b"1.1"
 
 
-cdef object pair_of(const fw_field *field, const char *base):
+cdef inline object pair_of(const fw_field *field, const char *base):
     """(name in lower case, value) of a field."""
     cdef PyObject *usual = usual_pair(field, base)
     cdef object name, value, pair
@@ -85,6 +85,10 @@ cdef object pairs_of(const char *base, const fw_field *fields, uint32_t count, o
         Py_INCREF(pair)
         PyTuple_SET_ITEM(pairs, at, pair)
     return pairs
+
+
+cdef object trailer_of(const fw_field *field, const char *base):
+    return pair_of(field, base)
 
 
 @cython.final

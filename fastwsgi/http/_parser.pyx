@@ -2,7 +2,7 @@
 
 cimport cython
 
-from fastwsgi.http._events cimport Request, data_of, end_of, pair_of, request_of
+from fastwsgi.http._events cimport Request, data_of, end_of, request_of, trailer_of
 from fastwsgi.http._limits cimport limits_of
 from fastwsgi.http._stream cimport Stream
 from fastwsgi.http.c_http cimport (
@@ -93,7 +93,7 @@ cdef class RequestParser(Stream):
             if event == FW_PARSER_GOT_FIELD:
                 if self.trailers is None:
                     self.trailers = []
-                self.trailers.append(pair_of(&self.field, self.base))
+                self.trailers.append(trailer_of(&self.field, self.base))
                 continue
             if event == FW_PARSER_FAIL:
                 self.hold = FAILED
