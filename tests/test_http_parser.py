@@ -105,6 +105,27 @@ def test_a_request_has_its_own_headers_whatever_came_before(second: list[str]) -
     assert [name.decode() for name, _ in request.headers] == [field.split(":")[0].lower() for field in second]
 
 
+def test_what_all_send_is_there_already_and_nothing_else_is_shared() -> None:
+    names = [b"connection", b"accept", b"accept-encoding", b"sec-fetch-mode", b"cookie", b"x-own"]
+    values = [b"keep-alive", b"*/*", b"gzip, deflate, br, zstd", b"navigate", b"a=1", b"1"]
+    expected = tuple(zip(names, values, strict=True))
+    head = headers_of("Host: h", *(f"{name.decode()}: {value.decode()}" for name, value in expected))
+    one, other = (one_request(head).headers for _ in range(2))
+    assert one[-6:] == other[-6:] == expected
+    same = [ours is theirs for ours, theirs in zip(one[-6:], other[-6:], strict=True)]
+    assert same == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Connection: Keep-Alive", "Connection: close", "Accept: */", "Accept: */*x", "DNT: 1", "DNT: 11", "TE:"],
+)
+def test_a_first_request_has_its_own_values(field: str) -> None:
+    name, _, value = field.partition(":")
+    request = one_request(headers_of("Host: h", field))
+    assert request.headers[-1] == (name.lower().encode(), value.strip().encode())
+
+
 def test_headers_that_stay_are_not_made_again() -> None:
     parser = RequestParser()
     first, _ = parser.feed(headers_of("Host: h", "Accept: a", "X-Own: x"))

@@ -31,10 +31,7 @@ cdef bytes VERSION_1_1 = b"1.1"
 
 cdef inline object pair_of(const fw_field *field, const char *base):
     """(name in lower case, value) of a field."""
-    cdef PyObject *usual = usual_pair(field, base)
     cdef object name, value, pair
-    if usual is not NULL:
-        return <object>usual
     if field.id != FW_N_OTHER:
         name = <object>texts.lower_names[field.id]
     else:
@@ -56,6 +53,19 @@ cdef inline bint has_name(PyObject *pair, const char *base, const fw_field *fiel
         return name is texts.lower_names[field.id]
     return fw_scan_same(base + field.name.off, field.name.len, PyBytes_AS_STRING(<object>name),
                         PyBytes_GET_SIZE(<object>name))
+
+
+cdef object first_pairs(const char *base, const fw_field *fields, uint32_t count):
+    """All fields of a connection's first request: there is nothing to take them from but what all the world sends."""
+    cdef object pairs = PyTuple_New(count), pair
+    cdef PyObject *usual
+    cdef uint32_t at
+    for at in range(count):
+        usual = usual_pair(&fields[at], base)
+        pair = <object>usual if usual is not NULL else pair_of(&fields[at], base)
+        Py_INCREF(pair)
+        PyTuple_SET_ITEM(pairs, at, pair)
+    return pairs
 
 
 cdef object pairs_of(const char *base, const fw_field *fields, uint32_t count, object before):
@@ -134,7 +144,10 @@ cdef Request request_of(const fw_parser *parser, const char *base, tuple before)
     request.method = method_of(head, base)
     request.target = bytes_of(base, head.target)
     request.version = VERSION_1_1 if head.minor else VERSION_1_0
-    request.headers = pairs_of(base, head.fields, head.count, before)
+    if PyTuple_GET_SIZE(before) == 0:
+        request.headers = first_pairs(base, head.fields, head.count)
+    else:
+        request.headers = pairs_of(base, head.fields, head.count, before)
     request.chunked = parser.framing.kind == FW_BODY_CHUNKED
     request.has_length = parser.framing.kind == FW_BODY_LENGTH
     request.length = parser.framing.length
