@@ -44,7 +44,7 @@ def small_names(lines: Iterable[str]) -> list[str]:
     for line in lines:
         label, space, rest = line.partition(" ")
         name, colon, value = rest.partition(":")
-        if label in ("field", "trailer"): # in small letters a run of one byte may be longer
+        if label in ("field", "trailer"):  # in small letters a run of one byte may be longer
             line = label + space + escaped(unescaped(name.encode()).lower()) + colon + value
         out.append(line)
     return out

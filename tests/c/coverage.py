@@ -1,7 +1,7 @@
 """What the tests run through of csrc/, a line a file: `make -C tests/c coverage`.
 
-Adds up what gcov says of all objects of a build: a source is compiled more than once, for machines that fail and
-for machines without vectors. Ends with 1 if one of the GOALS is not met; names what was not run of those files.
+Adds up what gcov says of all objects of a build: a source is compiled more than once, for machines that fail
+and for machines without vectors. Ends with 1 if one of the GOALS is not met, and says where.
 """
 
 import json
@@ -29,10 +29,9 @@ def measure(build: Path) -> dict[str, tuple[Lines, Branches]]:
             capture_output=True,
         ).stdout
         for document in said.splitlines():
-            for file in json.loads(document)["files"]:
-                path = (data.parent / file["file"]).resolve()
-                if not path.exists():
-                    path = (Path.cwd() / file["file"]).resolve()
+            report = json.loads(document)
+            for file in report["files"]:
+                path = Path(report["current_working_directory"], file["file"]).resolve()
                 if path.parent != CSRC:
                     continue
                 lines, branches = files[path.name]
@@ -45,7 +44,7 @@ def measure(build: Path) -> dict[str, tuple[Lines, Branches]]:
 
 
 def without_default(name: str, branches: Branches) -> Branches:
-    """Without the branch that no value takes of a switch over all values of an enum: gcov's last one of it."""
+    """Without the branch of a switch over all values of an enum that no value takes: gcov's last of it."""
     source = (CSRC / name).read_text().splitlines()
     left = dict(branches)
     for at, line in enumerate(source):
@@ -63,20 +62,22 @@ def share(counts: list[int]) -> float:
     return 100 * sum(count > 0 for count in counts) / len(counts) if counts else 100.0
 
 
+def row(name: str, lines: list[int], branches: list[int]) -> str:
+    return f"| {name} | {len(lines)} | {share(lines):.1f} % | {len(branches)} | {share(branches):.1f} % |"
+
+
 def main() -> int:
     files = measure(Path(sys.argv[1]))
     failed = 0
     print("| file | lines | run | branches | taken |")
     print("| --- | ---: | ---: | ---: | ---: |")
     rows = sorted(files.items())
-    total_lines = [count for _, (lines, _) in rows for count in lines.values()]
-    total_branches = [count for _, (_, branches) in rows for count in branches.values()]
+    every: tuple[list[int], list[int]] = [], []
     for name, (lines, branches) in rows:
-        run, taken = list(lines.values()), list(branches.values())
-        print(f"| `{name}` | {len(run)} | {share(run):.1f} % | {len(taken)} | {share(taken):.1f} % |")
-    print(
-        f"| all | {len(total_lines)} | {share(total_lines):.1f} % | {len(total_branches)} | {share(total_branches):.1f} % |"
-    )
+        print(row(f"`{name}`", list(lines.values()), list(branches.values())))
+        every[0].extend(lines.values())
+        every[1].extend(branches.values())
+    print(row("all", *every))
     for name in GOALS:
         lines, branches = files[name]
         missed = sorted(number for number, count in lines.items() if count == 0)

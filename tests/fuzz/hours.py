@@ -3,12 +3,13 @@
     python tests/fuzz/hours.py 3600         one process at a time, for an hour
     python tests/fuzz/hours.py --table      what all runs so far come to
 
-A run is a line of build/hours.jsonl: target, engine, how long the processor worked (user and system time of the
-fuzzer's process, as the kernel counts it), executions, coverage, and whether it has found something. What it has
-found is in build/; a target that has found something has no further turn until that is gone.
+A turn is a line of build/hours.jsonl: target, engine, how long the processor worked (user and system time of
+the fuzzer's process, as the kernel counts it), executions, coverage, and whether it has found something. What
+it has found is in build/; who has found something has no further turn.
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -25,19 +26,20 @@ SECONDS = {"libfuzzer": 60, "afl": 30, "atheris": 60}
 """Of wall-clock time, a turn."""
 
 
+def all_targets() -> list[str]:
+    said = subprocess.run(["make", "-s", "targets"], cwd=HERE, check=True, capture_output=True, text=True)
+    return said.stdout.split()
+
+
 def turns() -> Iterator[tuple[str, str]]:
     """Target and engine, again and again; libFuzzer most of the time."""
-    targets = subprocess.run(
-        ["make", "-s", "targets"], cwd=HERE, check=True, capture_output=True, text=True
-    ).stdout.split()
-    while True:
-        for round_ in range(3):
-            for target in targets:
-                yield target, "libfuzzer"
-            yield "oracle", "atheris"
-            if round_ == 2:
-                for target in targets:
-                    yield target, "afl"
+    targets = all_targets()
+    for round_ in itertools.count():
+        for target in targets:
+            yield target, "libfuzzer"
+        yield "oracle", "atheris"
+        for target in targets[round_ % 3 :: 3]:
+            yield target, "afl"
 
 
 def command(target: str, engine: str) -> list[str]:
@@ -88,9 +90,7 @@ def turn(target: str, engine: str) -> dict[str, object]:
 
 def build() -> None:
     """What the turns need, so that no turn counts a compiler's time."""
-    targets = subprocess.run(
-        ["make", "-s", "targets"], cwd=HERE, check=True, capture_output=True, text=True
-    ).stdout.split()
+    targets = all_targets()
     wanted = [f"build/{kind}/{target}" for target in targets for kind in ("fuzz", "afl")]
     wanted += [f"build/inputs-{target}" for target in targets]
     subprocess.run(["make", "-s", *wanted], cwd=HERE, check=True, stdout=subprocess.DEVNULL)
