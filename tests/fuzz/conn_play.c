@@ -373,6 +373,15 @@ static bool was_refused(const struct fw_refusals *refusals, int status)
            (status == 0 || fw_error_status((enum fw_error)refusals->each[0].error) == status);
 }
 
+/* Is it a HEAD request, or meant as one, that comes behind those that were served? */
+static bool is_head_next(void)
+{
+    size_t at = play.served > 0 ? play.wanted[play.served - 1].end : play.begin;
+    while (at < wire.size && (wire.data[at] == '\r' || wire.data[at] == '\n'))
+        at++;
+    return wire.size - at >= 4 && strncasecmp((const char *)wire.data + at, "HEAD", 4) == 0;
+}
+
 void play_check(const struct fw_conn_env *env)
 {
     struct answer got = {0};
@@ -388,8 +397,9 @@ void play_check(const struct fw_conn_env *env)
         long n = answer_read(&got, from, len, to_head, false);
         if (n == 0 && given != NULL && given->to_close && in_order)
             n = answer_read(&got, from, len, to_head, true);
-        if (n == 0 && given == NULL && answer_read(&got, from, len, true, true) == (long)len)
-            n = (long)len; /* a HEAD that was refused */
+        if (n == 0 && given == NULL && is_head_next() &&
+            answer_read(&got, from, len, true, false) == (long)len)
+            n = (long)len; /* if it was known to be one before it was refused */
         PROMISE(n >= 0);
         if (n == 0) {
             if (given != NULL || is_calm())

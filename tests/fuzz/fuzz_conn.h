@@ -31,7 +31,7 @@ struct given {
 
 struct play {
     struct wanted wanted[REQUESTS_MOST];
-    size_t want_count;
+    size_t want_count, begin; /* and where the first begins, behind a PROXY header */
     enum fw_error want_error; /* what follows the last of them */
     bool want_more;
     struct given given[REQUESTS_MOST];

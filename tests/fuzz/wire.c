@@ -64,7 +64,12 @@ bool wire_arrive(void)
     }
     if (left == 0)
         return false;
-    size_t more = wire.quiet || wire_choose(3) == 0 ? left : 1 + wire_choose(wire_choose(2) ? 4 : 200);
+    const uint8_t *rest = wire.data + wire.arrived, *head_end = memmem(rest, left, "\r\n\r\n", 4);
+    uint32_t how = wire.quiet ? 0 : wire_choose(4);
+    size_t more = how == 0 ? left
+                  : how == 1 && head_end != NULL
+                      ? (size_t)(head_end + 4 - rest) /* as who waits for an answer */
+                      : 1 + wire_choose(wire_choose(2) ? 4 : 200);
     wire.arrived += more < left ? more : left;
     return wire.edge = true;
 }
