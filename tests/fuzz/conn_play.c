@@ -138,10 +138,10 @@ static bool begin(struct fw_conn *conn, struct given *given, const char *status,
         if (error == FW_OK)
             error = fw_resp_field(&conn->resp, &conn->out, pool, "Location", 8, "/", 1);
     }
-    if (error == FW_OK && wire_one_in(6))
-        hint(conn);
     if (error == FW_OK)
         error = fw_resp_status(&conn->resp, &conn->out, pool, status, strlen(status));
+    if (error == FW_OK && wire_one_in(6))
+        hint(conn);
     if (error == FW_OK && length != NULL)
         error = fw_resp_field(&conn->resp, &conn->out, pool, "Content-Length", 14, length, strlen(length));
     if (error == FW_OK && wire_one_in(10))
@@ -230,9 +230,13 @@ static void give_file(struct fw_conn *conn, struct given *given)
     size_t off = wire_choose(10), len = wire_choose(2) ? wire_choose(200) : 100 * wire_choose(200);
     wire.file_size = off + len - (wire_one_in(10) && len > 0);
     wire.open[WIRE_FILE - WIRE_SOCKET] = true;
-    if (!begin(conn, given, "200 OK", NULL, (int64_t)len))
+    char promised[24];
+    snprintf(promised, sizeof promised, "%zu", len / 2 + wire_choose(3));
+    bool less = wire_one_in(3);
+    if (!begin(conn, given, "200 OK", less ? promised : NULL, less ? -1 : (int64_t)len))
         return;
-    for (size_t at = 0; at < len && conn->resp.framing == FW_RESP_LENGTH; at++) {
+    uint64_t counts = conn->resp.framing == FW_RESP_LENGTH ? conn->resp.length : 0;
+    for (size_t at = 0; at < len && at < counts; at++) {
         char byte = wire_file_byte(off + at);
         text_add(&given->body, &byte, 1);
     }

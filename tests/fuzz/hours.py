@@ -1,4 +1,4 @@
-"""Fuzz for as long as you like: all targets in turn, with every engine that is there, and keep the books.
+"""Fuzz for as long as you like: all targets in turn, with three engines, and keep the books.
 
     python tests/fuzz/hours.py 3600         one process at a time, for an hour
     python tests/fuzz/hours.py --table      what all runs so far come to
@@ -9,21 +9,21 @@ it has found is in build/; who has found something has no further turn.
 """
 
 import argparse
-import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 BOOKS = BUILD / "hours.jsonl"
 SECONDS = {"libfuzzer": 60, "afl": 30, "atheris": 60}
 """Of wall-clock time, a turn."""
+SHARES = {"libfuzzer": 3, "afl": 1, "atheris": 3}
 
 
 def all_targets() -> list[str]:
@@ -31,15 +31,18 @@ def all_targets() -> list[str]:
     return said.stdout.split()
 
 
-def turns() -> Iterator[tuple[str, str]]:
-    """Target and engine, again and again; libFuzzer most of the time."""
-    targets = all_targets()
-    for round_ in itertools.count():
-        for target in targets:
-            yield target, "libfuzzer"
-        yield "oracle", "atheris"
-        for target in targets[round_ % 3 :: 3]:
-            yield target, "afl"
+def next_turn(broken: set[tuple[str, str]]) -> tuple[str, str]:
+    """Target and engine that have had the least of their share so far."""
+    spent = {(target, engine): 0.0 for target in all_targets() for engine in ("libfuzzer", "afl")}
+    spent["oracle", "atheris"] = 0.0
+    for run in all_runs():
+        pair = run["target"], run["engine"]
+        spent[pair] = spent.get(pair, 0.0) + run["cpu_s"]
+    return min(spent.keys() - broken, key=lambda pair: spent[pair] / SHARES[pair[1]])
+
+
+def all_runs() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in BOOKS.read_text().splitlines()] if BOOKS.exists() else []
 
 
 def command(target: str, engine: str) -> list[str]:
@@ -100,11 +103,8 @@ def fuzz(seconds: float) -> None:
     build()
     end = time.monotonic() + seconds
     broken: set[tuple[str, str]] = set()
-    for target, engine in turns():
-        if time.monotonic() >= end:
-            return
-        if (target, engine) in broken:
-            continue
+    while time.monotonic() < end:
+        target, engine = next_turn(broken)
         said = turn(target, engine)
         if said["found"]:
             broken.add((target, engine))
@@ -114,7 +114,7 @@ def fuzz(seconds: float) -> None:
 
 
 def table() -> None:
-    runs = [json.loads(line) for line in BOOKS.read_text().splitlines()]
+    runs = all_runs()
     print("| target | engine | CPU minutes | executions | coverage | findings |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for target, engine in sorted({(run["target"], run["engine"]) for run in runs}):
