@@ -294,14 +294,14 @@ static ssize_t parse(const char *text, uint32_t rules, uint32_t field_size, stru
 /* A version that is only let through, and methods in any case, take the slow way through the line. */
 static void both_ways_give_the_same_target(void)
 {
-    static const char *const lines[] = {
-        "GET /",          "GET /?q#f",        "GET /%41",       "GET *",
-        "OPTIONS *",      "GET **",           "GET http://a",   "GET http://",
-        "GET http://?q",  "GET http://a?q",   "GET http://a#f", "GET http://a/b",
-        "GET http://a:b", "GET a.b+c-1://x/", "GET 1a://x",     "GET {://x",
-                                        "GET a~://x",
-        "GET a",          "GET a:80",         "CONNECT a:80",   "CONNECT a:",
-        "CONNECT /",      "CONNECT *",        "CONNECT **"};
+    static const char *const lines[] = {"GET /",          "GET /?q#f",        "GET /%41",
+                                        "GET *",          "OPTIONS *",        "GET **",
+                                        "GET http://a",   "GET http://",      "GET http://?q",
+                                        "GET http://a?q", "GET http://a#f",   "GET http://a/b",
+                                        "GET http://a:b", "GET a.b+c-1://x/", "GET 1a://x",
+                                        "GET {://x",      "GET a~://x",       "GET a",
+                                        "GET a:80",       "CONNECT a:80",     "CONNECT a:",
+                                        "CONNECT /",      "CONNECT *",        "CONNECT **"};
     size_t taken = 0;
     for (size_t at = 0; at < COUNT_OF(lines); at++) {
         char quick[80], slow[80];
