@@ -69,7 +69,9 @@ static bool extensions_valid(const char *buf, size_t len)
     return true;
 }
 
-/* Read buf[0..len), a chunk-size line up to the byte that ended its run of value bytes. */
+/* Read buf[0..len), a chunk-size line up to the byte that ended its run of value bytes. It begins with a
+ * digit.
+ */
 static enum fw_error chunk_size(const char *buf, size_t len, uint64_t *size)
 {
     size_t at = 0;
@@ -79,8 +81,7 @@ static enum fw_error chunk_size(const char *buf, size_t len, uint64_t *size)
             return FW_E_CHUNK_TOO_LONG;
         value = value << 4 | (uint64_t)fw_scan_hex(buf[at]);
     }
-    if (at == 0)
-        return FW_E_CHUNK_SIZE;
+    assert(at > 0);
     size_t blank = skip_blank(buf, at, len);
     if (blank < len ? buf[blank] != ';' : blank > at)
         return FW_E_CHUNK_SIZE;

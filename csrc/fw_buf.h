@@ -8,8 +8,11 @@
 #include "fw_base.h"
 
 /* One block holds nearly every request and most answers; larger ones grow by doubling. 17 KiB less the
- * allocator's header: blocks a power of two apart would all fall into the same few cache sets.      */
+ * allocator's header: blocks a power of two apart would all fall into the same few cache sets. Fuzzers
+ * have smaller ones, which short inputs fill. */
+#ifndef FW_BUF_BLOCK
 #define FW_BUF_BLOCK ((size_t)17392)
+#endif
 
 struct fw_buf {
     char *data;

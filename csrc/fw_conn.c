@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The least room that a read is made with, and the most that one read of a body asks for. */
+/* The least room that a read is made with (fuzzers have less), and the most that one of a body asks for. */
+#ifndef READ_LEAST
 #define READ_LEAST ((size_t)2048)
-#define READ_MOST  ((size_t)65536)
+#endif
+#define READ_MOST ((size_t)65536)
 /* What a buffer may keep that has no body in it any more: a read fits in. */
 #define LARGE_MOST ((size_t)139264)
 /* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn.

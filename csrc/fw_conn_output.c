@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -162,6 +163,19 @@ static enum fw_error push_file(struct fw_conn *conn, int fd)
     return FW_OK;
 }
 
+bool fw_conn_put_before_head(struct fw_conn *conn, const char *text, size_t len)
+{
+    struct fw_buf *out = &conn->out;
+    size_t head = conn->resp.head_len;
+    if (!fw_buf_reserve(out, &conn->env->blocks, len))
+        return false;
+    char *place = out->data + out->len - head;
+    memmove(place + len, place, head);
+    memcpy(place, text, len);
+    out->len += len;
+    return true;
+}
+
 void fw_conn_continue(struct fw_conn *conn)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -169,15 +183,11 @@ void fw_conn_continue(struct fw_conn *conn)
         conn->wants_continue = false;
         return;
     }
-    if (push(conn, 0) != FW_OK || conn->blocked)
+    if (!fw_conn_put_before_head(conn, go_on, sizeof go_on - 1))
         return;
-    ssize_t n = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        conn->blocked = true;
-    else if (n == sizeof go_on - 1)
-        conn->wants_continue = false;
-    else if (n >= 0 || errno != EINTR)
-        fw_conn_lost(conn, n >= 0 ? EPIPE : errno); /* half a line cannot be taken back */
+    conn->wants_continue = false;
+    if (push(conn, 0) == FW_OK && fw_buf_live(&conn->out) == 0)
+        fw_buf_release(&conn->out, &conn->env->blocks); /* the body may be long in coming */
 }
 
 /* Everything out? Then true; else `blocked` or `error` says why not. */

@@ -62,7 +62,10 @@ enum fw_error fw_conn_lost(struct fw_conn *conn, int problem);
 /* Everything out? Then true; else `blocked` or `error` says why not. */
 bool fw_conn_flush(struct fw_conn *conn);
 
-/* Say 100 Continue, in front of a head that is still being written. Later, if there is no room. */
+/* Queue what leaves in front of a head that is still being written. False: no memory. */
+bool fw_conn_put_before_head(struct fw_conn *conn, const char *text, size_t len);
+
+/* Say 100 Continue, in front of a head that is still being written. Later, if there is no memory. */
 void fw_conn_continue(struct fw_conn *conn);
 
 /* --- fw_conn_lines.c --- */

@@ -16,20 +16,13 @@ enum fw_error fw_conn_interim_begin(struct fw_conn *conn, struct fw_interim *int
 
 enum fw_error fw_conn_interim_send(struct fw_conn *conn, struct fw_interim *interim)
 {
-    struct fw_pool *pool = &conn->env->blocks;
-    struct fw_buf *out = &conn->out;
+    struct fw_buf *buf = &interim->buf;
     assert(conn->resp.stage < FW_RESP_BODY);
     if (conn->error != FW_OK)
         return (enum fw_error)conn->error;
-    if (!fw_buf_append(&interim->buf, pool, "\r\n", 2))
+    if (!fw_buf_append(buf, &conn->env->blocks, "\r\n", 2) ||
+        !fw_conn_put_before_head(conn, buf->data + buf->off, fw_buf_live(buf)))
         return fw_conn_lost(conn, ENOMEM);
-    size_t len = fw_buf_live(&interim->buf), head = conn->resp.head_len;
-    if (!fw_buf_reserve(out, pool, len))
-        return fw_conn_lost(conn, ENOMEM);
-    char *place = out->data + out->len - head;
-    memmove(place + len, place, head);
-    memcpy(place, interim->buf.data + interim->buf.off, len);
-    out->len += len;
     return fw_conn_push(conn);
 }
 

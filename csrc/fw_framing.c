@@ -109,12 +109,10 @@ static enum fw_error take_field(const char *buf, const struct fw_field *field, s
     case FW_N_UPGRADE:
         said->upgrade = true;
         return FW_OK;
-    case FW_N_EXPECT:
-        framing->expect_continue = fw_scan_same(value, len, "100-continue", 12);
-        return framing->expect_continue ? FW_OK : FW_E_EXPECT_UNKNOWN;
-    default:
-        return FW_OK;
     }
+    assert(field->id == FW_N_EXPECT); /* no others matter here, and for no others is this called */
+    framing->expect_continue = fw_scan_same(value, len, "100-continue", 12);
+    return framing->expect_continue ? FW_OK : FW_E_EXPECT_UNKNOWN;
 }
 
 enum fw_error fw_framing_of(const char *buf, const struct fw_head *head, const struct fw_limits *limits,

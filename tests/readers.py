@@ -3,7 +3,7 @@ describes."""
 
 from collections.abc import Iterable
 
-from corpus import escaped
+from corpus import escaped, unescaped
 
 from fastwsgi.http import (
     Data,
@@ -44,8 +44,9 @@ def small_names(lines: Iterable[str]) -> list[str]:
     for line in lines:
         label, space, rest = line.partition(" ")
         name, colon, value = rest.partition(":")
-        small = label in ("field", "trailer")
-        out.append(label + space + name.lower() + colon + value if small else line)
+        if label in ("field", "trailer"):  # in small letters a run of one byte may be longer
+            line = label + space + escaped(unescaped(name.encode()).lower()) + colon + value
+        out.append(line)
     return out
 
 

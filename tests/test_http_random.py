@@ -1,7 +1,8 @@
 """Requests that are valid, and requests that are nearly so: the parser and the oracle have to agree on each.
 
-A stream is built from parts, so that what fails shrinks to few and short ones; then a few bytes of it are
-changed.
+A stream is built from parts, so that what fails shrinks to few and short ones. There are two kinds: one whose
+parts may be anything, and then a few bytes of it are changed; and one that is valid for certain, which is
+looked at as it is and with a single fault.
 """
 
 from dataclasses import asdict
@@ -151,6 +152,84 @@ def change(data: bytes, changes: list[tuple[int, int, int]]) -> bytes:
 STREAMS = st.builds(
     change, st.lists(REQUESTS, min_size=1, max_size=3).map(b"".join), mostly(st.just([]), CHANGES, 4)
 )
+# ---- valid for certain ----
+
+GOOD_FIELDS = st.one_of(
+    st.tuples(TOKENS, VALUES),
+    st.tuples(one_of("Accept|Cookie|user-agent|X-Own|x_own|Content-Type2"), VALUES),
+    st.tuples(st.just(b"Connection"), one_of("keep-alive|upgrade|a, b")),
+).map(lambda pair: pair[0] + b":" + pair[1] + b"\r\n")
+GOOD_CHUNKS = st.builds(
+    lambda data, size, extension: size.format(len(data)).encode() + extension + b"\r\n" + data + b"\r\n",
+    DATA.filter(bool),
+    st.sampled_from(["{:x}", "{:X}", "00{:x}"]),
+    one_of('|||;a| ;a=b|;a="b\\"c"|;a = b ;c|;a=""|;a="\xe4;\\\xff"'),
+)
+GOOD_TRAILERS = st.tuples(one_of("X-Sum|etag|A"), VALUES).map(
+    lambda pair: pair[0] + b": " + pair[1] + b"\r\n"
+)
+GOOD_CHUNKED = st.builds(
+    lambda chunks, last, trailers: b"".join(chunks) + last + b"".join(trailers) + b"\r\n",
+    st.lists(GOOD_CHUNKS, max_size=3),
+    one_of("0\r\n|000 ;a\r\n"),
+    st.lists(GOOD_TRAILERS, max_size=3),
+)
+GOOD_BODIES = st.one_of(
+    st.just((b"", b"")),
+    DATA.map(lambda data: (b"Content-Length: %d\r\n" % len(data), data)),
+    GOOD_CHUNKED.map(lambda data: (b"Transfer-Encoding: chunked\r\n", data)),
+    GOOD_CHUNKED.map(lambda data: (b"Expect: 100-continue\r\nTransfer-Encoding:\tCHUNKED \r\n", data)),
+)
+GOOD_REQUESTS = st.builds(
+    lambda front, line, before, behind, body: (
+        front + line + b"".join(before) + b"Host: a\r\n" + b"".join(behind) + body[0] + b"\r\n" + body[1]
+    ),
+    one_of("||\r\n"),
+    st.sampled_from(
+        [
+            b"GET / HTTP/1.1\r\n",
+            b"POST /a?b%20#c HTTP/1.1\r\n",
+            b"PUT http://a:80/b HTTP/1.1\r\n",
+            b"OPTIONS * HTTP/1.1\r\n",
+        ]
+    ),
+    st.lists(GOOD_FIELDS, max_size=3),
+    st.lists(GOOD_FIELDS, max_size=2),
+    GOOD_BODIES,
+)
+
+FAULTS = ("drop", "double", "exchange", "put", "replace", "cut", "other case", "drop line", "double line")
+
+
+def with_fault(data: bytes, fault: str, place: int, byte: int) -> bytes:
+    """One thing at one place is not as it should be."""
+    at = place % len(data)
+    front, here, behind = data[:at], data[at : at + 1], data[at + 1 :]
+    line_start, line_end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at) + 1 or len(data)
+    line = data[line_start:line_end]
+    return {
+        "drop": front + behind,
+        "double": front + here + here + behind,
+        "exchange": front + behind[:1] + here + behind[1:],
+        "put": front + bytes([byte]) + here + behind,
+        "replace": front + bytes([byte]) + behind,
+        "cut": front,
+        "other case": front + here.swapcase() + behind,
+        "drop line": data[:line_start] + data[line_end:],
+        "double line": data[:line_start] + line + line + data[line_end:],
+    }[fault]
+
+
+NEAR_MISSES = st.builds(
+    with_fault,
+    st.lists(GOOD_REQUESTS, min_size=1, max_size=3).map(b"".join),
+    st.sampled_from(FAULTS),
+    st.integers(0, 600),
+    st.sampled_from(b'\r\n\t :,;=\x00\x0b\x7f\x80\xffaA0g"\\_/#%'),
+)
+
+# ---- rules and pieces ----
+
 SMALL_RULES = st.builds(
     Rules,
     line=st.integers(0, 30),
@@ -203,6 +282,24 @@ def test_the_callback_parser_and_the_oracle_agree(data: bytes, rules: Rules, siz
         # the interface has no more to say once the connection's last request is whole
         wanted = wanted[: wanted.index("end", wanted.index("close")) + 1]
     assert callback_parser(pieces_of(data, sizes), limits_of(rules)) == wanted
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(GOOD_REQUESTS, min_size=1, max_size=4), CUTS)
+def test_what_is_meant_to_be_valid_is(requests: list[bytes], sizes: list[int]) -> None:
+    data = b"".join(requests)
+    note(escaped(data))
+    said = request_parser(pieces_of(data, sizes), Limits())
+    assert said.count("end") == len(requests) and said[-1] == "end"
+    assert said == with_whole_trailers(events(data, Rules()))
+
+
+@settings(max_examples=800, deadline=None)
+@given(NEAR_MISSES, CUTS)
+@example(b"GET / HTTP/1.0\r\n" + b"N" * 36 + b"n:\r\n\r\n", [])
+def test_a_single_fault_is_judged_alike(data: bytes, sizes: list[int]) -> None:
+    note(escaped(data))
+    assert request_parser(pieces_of(data, sizes), Limits()) == with_whole_trailers(events(data, Rules()))
 
 
 @settings(max_examples=250, deadline=None)

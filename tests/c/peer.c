@@ -250,7 +250,7 @@ long answer_read(struct answer *answer, const char *buf, size_t len, bool to_hea
         if (stop == NULL || !take_field(answer, at, stop, &length))
             return -1;
     at += 2;
-    if (answer->status == 100)
+    if (answer->status / 100 == 1 && answer->status != 101)
         return at - buf;
     if ((!answer->dated && answer->status < 500) || !answer->served ||
         (answer->chunked && answer->has_length))

@@ -330,6 +330,33 @@ static void what_is_not_read(void)
     end();
 }
 
+/* --- 100 Continue to a socket that has little room --- */
+
+static void send_when_told(void)
+{
+    peer_read(&client);
+    if (client.got.len == 25 && sent == 0) {
+        CHECK(text_is(&client.got, "HTTP/1.1 100 Continue\r\n\r\n"));
+        fault_most(FAULT_send, 0);
+        say("hello");
+        sent = 5;
+    }
+}
+
+static void continue_may_leave_in_pieces(void)
+{
+    begin();
+    say("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    fault_most(FAULT_send, 10);
+    app_while_waiting = send_when_told;
+    TURN_UNTIL(client.got.len > 25);
+    CHECK(fault_calls(FAULT_send) > 3);
+    text_take(&client.got, 25);
+    TURN_UNTIL(only_status() == 200);
+    CHECK_EQUAL(loop.requests, 1);
+    end();
+}
+
 /* --- faults --- */
 
 static const struct {
@@ -383,6 +410,7 @@ static const struct fw_test tests[] = {
     {"who_goes_is_let_go", who_goes_is_let_go},
     {"refusals_in_mid_body", refusals_in_mid_body},
     {"what_is_not_read", what_is_not_read},
+    {"continue_may_leave_in_pieces", continue_may_leave_in_pieces},
     {"every_call_fails_once", every_call_fails_once},
 };
 

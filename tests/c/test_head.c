@@ -266,6 +266,8 @@ static void hosts_end_at_walls(void)
         {":", false, false},       {"a:65535", true, true},
         {"a:65536", false, false}, {"a:99999999999", false, false},
         {"a:00080", true, true},   {"[::1", false, false},
+        {"[v1]", false, false},    {"[v1:a]", false, false},
+        {"[v1.a:b]", true, false}, {"[v1.a/b]", false, false},
     };
     for (size_t at = 0; at < COUNT_OF(hosts); at++) {
         size_t len = strlen(hosts[at].text);
@@ -277,6 +279,85 @@ static void hosts_end_at_walls(void)
     }
 }
 
+/* Parse a head that ends at the wall. */
+static ssize_t parse(const char *text, uint32_t rules, uint32_t field_size, struct fw_head *head)
+{
+    size_t len = strlen(text);
+    char *buf = fw_test_before_wall(len);
+    struct fw_limits limits = fw_limits_default();
+    memcpy(buf, text, len);
+    limits.rules = rules;
+    limits.field_size = field_size;
+    return fw_head_parse(buf, len, 0, &limits, head);
+}
+
+/* A version that is only let through, and methods in any case, take the slow way through the line. */
+static void both_ways_give_the_same_target(void)
+{
+    static const char *const lines[] = {"GET /",          "GET /?q#f",        "GET /%41",
+                                        "GET *",          "OPTIONS *",        "GET **",
+                                        "GET http://a",   "GET http://",      "GET http://?q",
+                                        "GET http://a?q", "GET http://a#f",   "GET http://a/b",
+                                        "GET http://a:b", "GET a.b+c-1://x/", "GET 1a://x",
+                                        "GET {://x",      "GET a~://x",       "GET a",
+                                        "GET a:80",       "CONNECT a:80",     "CONNECT a:",
+                                        "CONNECT /",      "CONNECT *",        "CONNECT **"};
+    size_t taken = 0;
+    for (size_t at = 0; at < COUNT_OF(lines); at++) {
+        char quick[80], slow[80];
+        snprintf(quick, sizeof quick, "%s HTTP/1.1\r\n\r\n", lines[at]);
+        snprintf(slow, sizeof slow, "%s HTTP/1.7\r\n\r\n", lines[at]);
+        struct fw_head a = head_of(0), b = head_of(1), c = head_of(1);
+        ssize_t want = parse(quick, 0, 0, &a);
+        fw_test_note("%s", lines[at]);
+        CHECK_EQUAL(parse(slow, FW_RULE_ANY_VERSION, 0, &b), want);
+        CHECK_EQUAL(parse(quick, FW_RULE_FOLD_CASE, 0, &c), want);
+        if (want < 0)
+            continue;
+        taken++;
+        CHECK(a.form == b.form && a.path_escaped == b.path_escaped && a.method_id == b.method_id);
+        CHECK(a.path.off == b.path.off && a.path.len == b.path.len && a.query.off == b.query.off &&
+              a.query.len == b.query.len && a.authority.len == b.authority.len);
+        CHECK(a.form == c.form && a.minor == c.minor && a.path.len == c.path.len);
+    }
+    CHECK_EQUAL(taken, 10);
+}
+
+static void any_token_is_a_method_if_asked_for(void)
+{
+    struct fw_head head = head_of(0);
+    CHECK(parse("m~thod / HTTP/1.1\r\n\r\n", FW_RULE_ANY_METHOD | FW_RULE_FOLD_CASE, 0, &head) > 0);
+    CHECK(parse("aaaaaaaaaabbbbbbbbbbccccc / HTTP/1.1\r\n\r\n", FW_RULE_ANY_METHOD | FW_RULE_FOLD_CASE, 0,
+                &head) > 0);
+    CHECK(head.method.len == 25 && head.method_id == FW_M_OTHER);
+    CHECK(parse("post / HTTP/1.1\r\n\r\n", FW_RULE_ANY_METHOD | FW_RULE_FOLD_CASE, 0, &head) > 0);
+    CHECK_EQUAL(head.method_id, FW_M_POST);
+    CHECK_EQUAL(parse("aaaaaaaaaabbbbbbbbbbccccc(/ HTTP/1.1\r\n\r\n", FW_RULE_ANY_METHOD, 0, &head),
+                -(int)FW_E_METHOD);
+}
+
+/* Fields that proxies write, or that frame, are not to be spelt oddly, whatever the rules allow others. */
+static void some_names_stand_by_the_letter(void)
+{
+    static const char *const strict[] = {"Host",       "Content-Length",  "Transfer-Encoding", "Forwarded",
+                                         "X-Real-IP",  "X-Forwarded-For", "x-forwarded-odd",   "SCRIPT_NAME",
+                                         "Connection", "Upgrade"};
+    char text[120];
+    struct fw_head head = head_of(0);
+    for (size_t at = 0; at < COUNT_OF(strict); at++) {
+        fw_test_note("%s", strict[at]);
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\n%s : a\r\n\r\n", strict[at]);
+        CHECK_EQUAL(parse(text, FW_RULE_STRIP_NAME, 0, &head), -(int)FW_E_FIELD_NAME);
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\n%s: a\r\n b\r\n\r\n", strict[at]);
+        CHECK_EQUAL(parse(text, FW_RULE_UNFOLD, 0, &head), -(int)FW_E_FIELD_FOLDED);
+    }
+    CHECK(parse("GET / HTTP/1.1\r\nContent-Type : a\r\n\r\n", FW_RULE_STRIP_NAME, 0, &head) > 0);
+    CHECK(parse("GET / HTTP/1.1\r\nX-Forwarded : a\r\n\r\n", FW_RULE_STRIP_NAME, 0, &head) > 0);
+    CHECK(parse("GET / HTTP/1.1\r\nA: a\r\n b\r\n\r\n", FW_RULE_UNFOLD, 0, &head) > 0);
+    CHECK_EQUAL(parse("GET / HTTP/1.1\r\nA: a\r\n b\r\n\r\n", FW_RULE_UNFOLD, 9, &head),
+                -(int)FW_E_FIELD_TOO_LONG);
+}
+
 static const struct fw_test tests[] = {
     {"a_head_is_cut_up_at_either_wall", a_head_is_cut_up_at_either_wall},
     {"a_prefix_wants_more", a_prefix_wants_more},
@@ -286,6 +367,9 @@ static const struct fw_test tests[] = {
     {"both_ways_give_the_same_field", both_ways_give_the_same_field},
     {"pieces_do_not_matter", pieces_do_not_matter},
     {"hosts_end_at_walls", hosts_end_at_walls},
+    {"both_ways_give_the_same_target", both_ways_give_the_same_target},
+    {"any_token_is_a_method_if_asked_for", any_token_is_a_method_if_asked_for},
+    {"some_names_stand_by_the_letter", some_names_stand_by_the_letter},
 };
 
 int main(int argc, char **argv)

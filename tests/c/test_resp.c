@@ -518,6 +518,77 @@ static void a_last_chunk_without_memory_is_no_end(void)
     end();
 }
 
+/* Queue so much that `room` bytes are left of the block, and let the next allocation fail. */
+static void leave_room(size_t room)
+{
+    static char fill[FW_BUF_BLOCK];
+    fault_fail(FAULT_alloc, 1, 0, 0);
+    CHECK(fw_buf_append(&out, &pool, fill, FW_BUF_BLOCK - out.len - room));
+    fault_fail(FAULT_alloc, 1, 1, 0);
+}
+
+/* Wherever memory is missing, what was in the buffer stays as it was. */
+static void each_step_without_memory_changes_nothing(void)
+{
+    size_t take;
+    begin();
+    leave_room(10);
+    CHECK_EQUAL(fw_resp_status_again(&resp, &out, &pool, "HTTP/1.1 200 OK\r\n", 17, 200), FW_E_NO_MEMORY);
+    CHECK(out.len == FW_BUF_BLOCK - 10 && resp.stage == FW_RESP_NONE && resp.head_len == 0);
+    end();
+
+    begin();
+    status("200 OK");
+    leave_room(5);
+    out.len -= 17; /* the head is the end of the buffer */
+    memcpy(out.data + out.len, "HTTP/1.1 200 OK\r\n", 17);
+    out.len += 17;
+    CHECK_EQUAL(fw_resp_field_again(&resp, &out, &pool, "A: b\r\n", 6), FW_E_NO_MEMORY);
+    CHECK(out.len == FW_BUF_BLOCK - 5 && resp.head_len == 17);
+    fault_fail(FAULT_alloc, 1, 1, 0);
+    CHECK_EQUAL(end_head(-1), FW_E_NO_MEMORY);
+    CHECK(out.len == FW_BUF_BLOCK - 5 && resp.stage == FW_RESP_HEAD);
+    end();
+
+    begin();
+    status("200 OK");
+    end_head(-1);
+    leave_room(2);
+    CHECK_EQUAL(fw_resp_block(&resp, &out, &pool, 5, &take), FW_E_NO_MEMORY);
+    CHECK(out.len == FW_BUF_BLOCK - 2 && take == 0 && resp.sent == 0);
+    end();
+
+    begin();
+    status("200 OK");
+    end_head(-1);
+    CHECK_EQUAL(fw_resp_block(&resp, &out, &pool, 5, &take), FW_OK);
+    leave_room(1);
+    CHECK_EQUAL(fw_resp_block_end(&resp, &out, &pool), FW_E_NO_MEMORY);
+    CHECK_EQUAL(out.len, FW_BUF_BLOCK - 1);
+    end();
+}
+
+/* There is room for the head of a refusal, but not for what it says. */
+static void half_a_refusal_is_taken_back(void)
+{
+    size_t head;
+    begin();
+    CHECK_EQUAL(fw_resp_refuse(&out, &pool, &clock_now, server, strlen(server), FW_E_TARGET, false), FW_OK);
+    head = out.len;
+    fw_buf_release(&out, &pool);
+    /* what fw_resp_end_head() asks for, at the most, is more than it writes */
+    for (size_t room = head; room < head + 120; room++) {
+        leave_room(room);
+        enum fw_error error =
+            fw_resp_refuse(&out, &pool, &clock_now, server, strlen(server), FW_E_TARGET, true);
+        if (error != FW_OK)
+            CHECK_EQUAL(out.len, FW_BUF_BLOCK - room);
+        fw_buf_release(&out, &pool);
+        fw_pool_drop(&pool);
+    }
+    end();
+}
+
 static const struct fw_test tests[] = {
     {"a_whole_answer", a_whole_answer},
     {"status_lines", status_lines},
@@ -539,6 +610,8 @@ static const struct fw_test tests[] = {
     {"memory_runs_out_anywhere", memory_runs_out_anywhere},
     {"a_refusal_without_memory_leaves_nothing", a_refusal_without_memory_leaves_nothing},
     {"a_last_chunk_without_memory_is_no_end", a_last_chunk_without_memory_is_no_end},
+    {"each_step_without_memory_changes_nothing", each_step_without_memory_changes_nothing},
+    {"half_a_refusal_is_taken_back", half_a_refusal_is_taken_back},
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 
 #include "fw_parser.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,11 @@ static inline void fuzz_promise(bool held, const char *text, const char *file, i
 }
 
 enum { FUZZ_FIELDS = 64 };
+
+/* Blocks that the core has and has not given back; and how many more it gets (ULONG_MAX: as many as it
+ * wants). A target that changes that changes it back. */
+extern long fuzz_blocks;
+extern unsigned long fuzz_allocs_left;
 
 /* The input is the bytes; what else a target needs comes from a byte of its end, so that a seed is a plain
  * request and a change of it remains one.                                                     */
