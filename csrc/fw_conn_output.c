@@ -171,12 +171,15 @@ void fw_conn_continue(struct fw_conn *conn)
     }
     if (push(conn, 0) != FW_OK || conn->blocked)
         return;
-    ssize_t n = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    ssize_t n;
+    do
+        n = send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR); /* its client may wait for nothing else, and nobody would wake us */
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         conn->blocked = true;
     else if (n == sizeof go_on - 1)
         conn->wants_continue = false;
-    else if (n >= 0 || errno != EINTR)
+    else
         fw_conn_lost(conn, n >= 0 ? EPIPE : errno); /* half a line cannot be taken back */
 }
 

@@ -143,7 +143,7 @@ static void lines(struct fw_conn *conn, struct fw_loop *loop)
     uint64_t off = 0, count = 0;
     size_t len;
     char text[64];
-    char *line = malloc(LINE_MOST);
+    char *line = malloc(conn->body_len < LINE_MOST ? (size_t)conn->body_len + 1 : LINE_MOST);
     bool whole = true;
     for (; whole && (len = fw_conn_body_line(conn, off, LINE_MOST)) > 0; count++, off += len)
         whole = len <= LINE_MOST && fw_conn_body_read(conn, off, line, len) == len;

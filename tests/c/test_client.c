@@ -405,28 +405,6 @@ static void the_protocol_comes_before_the_fields(void)
     }
 }
 
-static void any_call_may_fail(void)
-{
-    for (int call = FAULT_alloc; call <= FAULT_recv; call += FAULT_recv - FAULT_alloc)
-        for (unsigned long n = 1;; n++) {
-            proxies(FW_PROXY_AUTO, true);
-            fields_of(&loopback, FW_N_X_FORWARDED_FOR);
-            begin();
-            fault_fail((enum fault_call)call, n, 1, call == FAULT_recv ? ECONNRESET : ENOMEM);
-            peer_write(&client, block, 20); /* which fails once the server has closed */
-            settle();
-            peer_write(&client, block + 20, sizeof block - 1 - 20);
-            settle();
-            peer_write(&client, REQUEST, sizeof REQUEST - 1);
-            settle();
-            bool hit = fault_was_hit();
-            CHECK(hit || asked == 1);
-            end();
-            if (!hit)
-                break;
-        }
-}
-
 int main(int argc, char **argv)
 {
     static const struct fw_test tests[] = {
@@ -442,7 +420,6 @@ int main(int argc, char **argv)
         {"fields count from trusted peers", fields_count_from_trusted_peers},
         {"a contradiction is refused", a_contradiction_is_refused},
         {"the protocol comes before the fields", the_protocol_comes_before_the_fields},
-        {"any call may fail", any_call_may_fail},
     };
     signal(SIGPIPE, SIG_IGN);
     return fw_test_main(argc, argv, tests, COUNT_OF(tests));

@@ -1494,108 +1494,6 @@ static void dropping_everything_at_once(void)
     end();
 }
 
-/* --- a machine that fails --- */
-
-static void beginning_fails(void)
-{
-    static const enum fault_call calls[] = {FAULT_alloc, FAULT_pipe2, FAULT_epoll_create1, FAULT_epoll_ctl};
-    for (size_t i = 0; i < COUNT_OF(calls); i++)
-        for (unsigned long n = 1;; n++) {
-            configure();
-            fw_test_note("%s no. %lu", fault_name(calls[i]), n);
-            fault_fail(calls[i], n, 1, EMFILE);
-            bool made = fw_loop_init(&loop, &config);
-            CHECK_EQUAL(made, !fault_was_hit());
-            if (made) {
-                int listener = peer_listen(PEER_V4);
-                bool added = fw_loop_add_listener(&loop, listener, false);
-                CHECK_EQUAL(added, !fault_was_hit());
-                fw_loop_drop(&loop);
-                close(listener);
-            } else {
-                CHECK_EQUAL(errno, EMFILE);
-            }
-            fw_board_destroy(board);
-            CHECK_EQUAL(fault_blocks(), 0);
-            CHECK_EQUAL(fault_descriptors(), descriptors);
-            if (!fault_was_hit())
-                break;
-        }
-}
-
-static const struct {
-    enum fault_call call;
-    int error;
-} faults[] = {
-    {FAULT_alloc, 0},          {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
-    {FAULT_send, EPIPE},       {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
-    {FAULT_sendfile, EIO},     {FAULT_accept4, EMFILE},    {FAULT_accept4, EINTR},
-    {FAULT_accept4, EAGAIN},   {FAULT_epoll_ctl, ENOMEM},  {FAULT_epoll_ctl, ENOSPC},
-    {FAULT_epoll_wait, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_pread, EIO},
-    {FAULT_open, EMFILE},      {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EBADF},
-};
-
-/* The n-th call fails, for every n, while three clients are served: one of them may have to suffer, no other,
- * nobody gets a wrong byte, and whoever comes later is served. */
-static void every_call_fails_once(void)
-{
-    enum { COUNT = 3 };
-    struct script script = {0}, after = {0};
-    script_add(&script, "GET", "/echo/1", 0, SCRIPT_PLAIN);
-    script_add(&script, "POST", "/echo/2", 9000, SCRIPT_CHUNKED | SCRIPT_EXPECT);
-    script_add(&script, "GET", "/file/30000", 0, SCRIPT_PLAIN);
-    script_add(&script, "GET", "/stream/3/9000", 0, SCRIPT_PLAIN);
-    script_add(&script, "POST", "/lines", 9000, SCRIPT_PLAIN);
-    script_add(&script, "GET", "/close", 0, SCRIPT_PLAIN);
-    script_add(&after, "GET", "/stream/3/9000", 0, SCRIPT_OLD);
-    for (size_t i = 0; i < COUNT_OF(faults); i++)
-        for (unsigned long n = 1;; n++) {
-            fw_test_note("%s no. %lu: %s", fault_name(faults[i].call), n, strerror(faults[i].error));
-            begin();
-            fault_fail(faults[i].call, n, 1, faults[i].error);
-            if (faults[i].call == FAULT_open)
-                fault_fail(FAULT_mkostemp, 1, 1, faults[i].error);
-            size_t sent[COUNT] = {0}, over = 0, suffered = 0;
-            for (int c = 0; c < COUNT; c++)
-                connect_to((enum peer_family)c);
-            uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
-            while (over < COUNT && CHECK(peer_now_ms() < end_ms)) {
-                over = 0;
-                for (int c = 0; c < COUNT; c++) {
-                    struct peer *client = &clients[c];
-                    sent[c] +=
-                        peer_write(client, script.requests.data + sent[c], script.requests.len - sent[c]);
-                    if (client->got.len > 0 && script_check(&script, client).refusal != 0)
-                        shutdown(client->fd, SHUT_WR);
-                    over += client->ended || client->reset;
-                }
-                turn();
-                if (loop.listen_again_ms > 0)
-                    fault_clock_wait(200);
-            }
-            for (int c = 0; c < COUNT; c++) {
-                struct verdict verdict = script_check(&script, &clients[c]);
-                CHECK(!verdict.wrong);
-                suffered += verdict.whole < script.count;
-            }
-            CHECK(suffered <= (fault_was_hit() ? 1 : 0));
-            if (faults[i].call == FAULT_accept4 || faults[i].call == FAULT_epoll_wait ||
-                faults[i].error == EINTR)
-                CHECK_EQUAL(suffered, 0);
-            bool done = !fault_was_hit();
-            fault_fail(faults[i].call, 1, 0, 0);
-            struct peer *client = connect_to(PEER_V4);
-            say(client, after.requests.data);
-            TURN_UNTIL(client->ended);
-            CHECK(script_check(&after, client).whole == 1);
-            end();
-            if (done)
-                break;
-        }
-    script_drop(&script);
-    script_drop(&after);
-}
-
 static const struct fw_test tests[] = {
     {"every_family", every_family},
     {"mapped_addresses", mapped_addresses},
@@ -1637,8 +1535,6 @@ static const struct fw_test tests[] = {
     {"the_watched_end", the_watched_end},
     {"another_thread_ends_the_wait", another_thread_ends_the_wait},
     {"dropping_everything_at_once", dropping_everything_at_once},
-    {"beginning_fails", beginning_fails},
-    {"every_call_fails_once", every_call_fails_once},
 };
 
 int main(int argc, char **argv)
