@@ -14,6 +14,28 @@ enum { SLICE = 1000, LINE_MOST = 1000000, WAIT_MOST_MS = 30000 };
 void (*app_while_waiting)(void);
 bool app_only_echoes;
 
+void app_env_init(struct fw_conn_env *env)
+{
+    *env = (struct fw_conn_env){
+        .limits = fw_limits_default(),
+        .timeouts = {.head_ms = 10, .body_ms = 10, .keepalive_ms = 10, .write_ms = 10, .linger_ms = 100},
+        .body_memory = APP_BODY_MEMORY,
+        .queue_mark = 100000,
+        .tmpdir = "/tmp",
+        .server = "Server: test\r\n",
+        .server_len = 14,
+    };
+    fw_pool_init(&env->blocks, FW_BUF_BLOCK, 4);
+    fw_pool_init(&env->fields, env->limits.fields * sizeof(struct fw_field), 4);
+    fw_clock_update(&env->clock);
+}
+
+void app_env_drop(struct fw_conn_env *env)
+{
+    fw_pool_drop(&env->blocks);
+    fw_pool_drop(&env->fields);
+}
+
 char app_byte(uint64_t off)
 {
     return (char)('a' + (off * 7 + off / 26) % 26);

@@ -1,7 +1,9 @@
 /* live: see live.h. */
+#define _GNU_SOURCE
 #include "live.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct fw_loop loop;
@@ -10,9 +12,11 @@ int listeners[LIVE_FAMILIES];
 struct peer clients[LIVE_CLIENTS];
 size_t client_count;
 void (*before_serving)(struct fw_conn *conn);
+void (*after_turn)(void);
 bool clients_read;
 
-static int descriptors;
+static struct fw_access log_lines;
+static int log_fd, descriptors;
 
 void live_configure(void)
 {
@@ -30,8 +34,10 @@ void live_configure(void)
         .tmpdir = "/tmp",
         .server = "Server: test\r\n",
     };
+    log_fd = -1;
     client_count = 0;
     before_serving = NULL;
+    after_turn = NULL;
     clients_read = true;
     app_while_waiting = NULL;
     app_only_echoes = false;
@@ -67,6 +73,27 @@ void live_stop(void)
         peer_close(&clients[--client_count]);
     fw_loop_drop(&loop);
     close_listeners();
+    if (config.access == &log_lines)
+        fw_access_drop(&log_lines);
+    if (log_fd >= 0)
+        close(log_fd);
+    log_fd = -1;
+}
+
+void live_log(const char *format, int fd)
+{
+    if (fd < 0)
+        fd = log_fd = memfd_create("log", MFD_CLOEXEC);
+    CHECK_EQUAL(fw_access_init(&log_lines, format, strlen(format), fd, "", 0), FW_ACCESS_OK);
+    config.access = &log_lines;
+}
+
+const char *live_lines(void)
+{
+    static char written[65536];
+    ssize_t n = pread(log_fd, written, sizeof written - 1, 0);
+    written[n > 0 ? n : 0] = '\0';
+    return written;
 }
 
 void live_nothing_is_left(void)
@@ -86,11 +113,15 @@ void live_turn(void)
     struct fw_conn *conn;
     fw_loop_step(&loop);
     while (atomic_load(&loop.stop) != FW_STOP_NOW && (conn = fw_loop_take(&loop)) != NULL) {
+        CHECK(conn->state == FW_CONN_APP && conn->queue == FW_QUEUE_NONE);
+        CHECK(config.slot == NULL || config.slot->turn % 2 == 1);
         if (before_serving != NULL)
             before_serving(conn);
         app_serve(conn, &loop);
         fw_loop_give(&loop, conn);
     }
+    if (after_turn != NULL)
+        after_turn();
     for (size_t i = 0; clients_read && i < client_count; i++)
         if (clients[i].fd >= 0)
             peer_read(&clients[i]);

@@ -30,6 +30,7 @@ extern int listeners[LIVE_FAMILIES]; /* enum peer_family */
 extern struct peer clients[LIVE_CLIENTS];
 extern size_t client_count;
 extern void (*before_serving)(struct fw_conn *conn);
+extern void (*after_turn)(void);
 extern bool clients_read; /* after each turn; true in the beginning */
 
 /* The machine as it is, a config to be changed, no clients. */
@@ -39,6 +40,11 @@ bool live_start(void);
 void live_end(void); /* both of the next two */
 void live_stop(void);
 void live_nothing_is_left(void);
+
+/* Between the two first: an access log, to the caller's `fd` or, for -1, to a file; and what is in that file.
+ */
+void live_log(const char *format, int fd);
+const char *live_lines(void);
 
 /* One turn of the loop, in which app_serve() answers all who are ready. */
 void live_turn(void);
