@@ -114,7 +114,7 @@ void live_turn(void)
     fw_loop_step(&loop);
     while (atomic_load(&loop.stop) != FW_STOP_NOW && (conn = fw_loop_take(&loop)) != NULL) {
         CHECK(conn->state == FW_CONN_APP && conn->queue == FW_QUEUE_NONE);
-        CHECK(config.slot == NULL || config.slot->turn % 2 == 1);
+        CHECK(loop.config.slot == NULL || loop.config.slot->turn % 2 == 1);
         if (before_serving != NULL)
             before_serving(conn);
         app_serve(conn, &loop);
