@@ -32,6 +32,7 @@ void app_env_init(struct fw_conn_env *env)
 
 void app_env_drop(struct fw_conn_env *env)
 {
+    fw_spill_drop(&env->spill, &env->blocks);
     fw_pool_drop(&env->blocks);
     fw_pool_drop(&env->fields);
 }
