@@ -14,7 +14,11 @@ static void send_answer(struct fw_conn *conn, const struct fw_abort *on_abort)
 {
     bool to_head = conn->parser.head.method_id == FW_M_HEAD;
     size_t len = to_head ? on_abort->head_len : on_abort->answer_len;
-    if (send(conn->fd, on_abort->answer, len, MSG_NOSIGNAL | MSG_DONTWAIT) <= 0)
+    ssize_t n;
+    do
+        n = send(conn->fd, on_abort->answer, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
         return; /* perhaps there is room when the application gives up */
     conn->error = FW_E_APP_TIMEOUT;
     shutdown(conn->fd, SHUT_WR);

@@ -79,9 +79,11 @@ bool fw_loop_arm(struct fw_loop *loop, struct fw_conn *conn, bool write)
         return true;
     int failed = conn->polled ? fw_poll_change(loop->poll, conn->fd, what, conn)
                               : fw_poll_add(loop->poll, conn->fd, what, conn);
+    if (failed != 0)
+        return false;
     conn->polled = true;
     conn->polled_write = write;
-    return failed == 0;
+    return true;
 }
 
 static enum fw_queue_kind queue_of(const struct fw_loop *loop, const struct fw_conn *conn,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command import run
 from server.process import Server
 
 from fastwsgi.app.base import Application, BaseApplication
@@ -298,16 +299,6 @@ def test_an_application_with_a_command_line(
     monkeypatch.setattr(sys, "argv", ["manage", "--workers", "x"])
     with pytest.raises(SystemExit, match=r"^manage: error: workers = 'x' \(command line\)"):
         Framework(prog="manage")
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fastwsgi", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 APPLICATION = """

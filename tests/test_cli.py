@@ -4,18 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from command import run
 
 from fastwsgi import __version__
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fastwsgi", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("flag", ["--version", "-v"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from log_ini import log_ini
 
 from fastwsgi import log_config
 from fastwsgi.errors import ConfigError
@@ -42,45 +43,7 @@ def to_file(path: Path, name: str = "gunicorn.error") -> dict[str, Any]:
     }
 
 
-INI = """
-[loggers]
-keys=root,gunicorn.error,gunicorn.access
-
-[handlers]
-keys=error,access
-
-[formatters]
-keys=short
-
-[logger_root]
-level=INFO
-handlers=error
-
-[logger_gunicorn.error]
-level=INFO
-handlers=error
-propagate=0
-qualname=gunicorn.error
-
-[logger_gunicorn.access]
-level=INFO
-handlers=access
-propagate=0
-qualname=gunicorn.access
-
-[handler_error]
-class=FileHandler
-formatter=short
-args=('%(here)s/error',)
-
-[handler_access]
-class=FileHandler
-formatter=short
-args=('%(here)s/access',)
-
-[formatter_short]
-format=%(levelname)s:%(message)s
-"""
+INI = log_ini("%(here)s/error", "%(here)s/access", "%(levelname)s:%(message)s")
 
 
 @pytest.mark.parametrize("name", ["gunicorn.error", "fastwsgi.error"])

@@ -135,24 +135,49 @@ static void variants(struct head_text *heads)
     }
 }
 
+#define LARGE_NAME "large, 60 fields"
+
+/* As many and as long fields as no honest client sends. */
+static void make_large(struct head_text *head)
+{
+    static const char name[] = "X-Some-Token: ";
+    enum { LINES = 60, VALUE = 1000, MOST = 70000 };
+    char *text = malloc(MOST);
+    size_t len = (size_t)snprintf(text, MOST, "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int line = 1; line < LINES; line++) {
+        memcpy(text + len, name, sizeof name - 1);
+        len += sizeof name - 1;
+        for (int at = 0; at < VALUE; at++)
+            text[len++] = (char)('a' + (at * 7 + line) % 26);
+        text[len++] = '\r';
+        text[len++] = '\n';
+    }
+    memcpy(text + len, "\r\n", 2);
+    *head = (struct head_text){text, len + 2};
+}
+
 int main(int argc, char **argv)
 {
+    static struct head_text single[SAMPLE_COUNT], mixed[VARIANTS], large[1];
+    for (size_t at = 0; at < SAMPLE_COUNT; at++)
+        single[at] = (struct head_text){(char *)(uintptr_t)samples[at].text, strlen(samples[at].text)};
+    make_large(large);
     if (argc > 1) { /* SAMPLE [COUNT]: for callgrind */
-        const struct sample *sample = &samples[atoi(argv[1])];
-        struct head_text head = {(char *)(uintptr_t)sample->text, strlen(sample->text)};
+        size_t sample = strtoul(argv[1], NULL, 10);
         struct fw_limits limits = fw_limits_default();
+        if (sample > SAMPLE_COUNT)
+            return 2;
         for (int round = argc > 2 ? atoi(argv[2]) : 0; round > 0; round--)
-            parse(&head, &limits, false);
-        puts(sample->name);
+            parse(sample < SAMPLE_COUNT ? &single[sample] : large, &limits, false);
+        puts(sample < SAMPLE_COUNT ? samples[sample].name : LARGE_NAME);
+        free(large->text);
         return 0;
     }
     printf("| head | bytes | fields | ns, fastest tenth | ns, median | GB/s | bytes a tick |\n");
     printf("| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-    static struct head_text single[SAMPLE_COUNT], mixed[VARIANTS];
-    for (size_t at = 0; at < SAMPLE_COUNT; at++) {
-        single[at] = (struct head_text){(char *)(uintptr_t)samples[at].text, strlen(samples[at].text)};
+    for (size_t at = 0; at < SAMPLE_COUNT; at++)
         add_row(samples[at].name, &single[at], 1, false);
-    }
+    add_row(LARGE_NAME, large, 1, false);
     variants(mixed);
     add_row("browser, 64 different", mixed, VARIANTS, false);
     add_row("browser, with fw_framing_of", &single[2], 1, true);
@@ -164,5 +189,6 @@ int main(int argc, char **argv)
         report(&rows[row]);
     for (int at = 0; at < VARIANTS; at++)
         free(mixed[at].text);
+    free(large->text);
     return 0;
 }

@@ -14,6 +14,29 @@ enum { SLICE = 1000, LINE_MOST = 1000000, WAIT_MOST_MS = 30000 };
 void (*app_while_waiting)(void);
 bool app_only_echoes;
 
+void app_env_init(struct fw_conn_env *env)
+{
+    *env = (struct fw_conn_env){
+        .limits = fw_limits_default(),
+        .timeouts = {.head_ms = 10, .body_ms = 10, .keepalive_ms = 10, .write_ms = 10, .linger_ms = 100},
+        .body_memory = APP_BODY_MEMORY,
+        .queue_mark = 100000,
+        .tmpdir = "/tmp",
+        .server = "Server: test\r\n",
+        .server_len = 14,
+    };
+    fw_pool_init(&env->blocks, FW_BUF_BLOCK, 4);
+    fw_pool_init(&env->fields, env->limits.fields * sizeof(struct fw_field), 4);
+    fw_clock_update(&env->clock);
+}
+
+void app_env_drop(struct fw_conn_env *env)
+{
+    fw_spill_drop(&env->spill, &env->blocks);
+    fw_pool_drop(&env->blocks);
+    fw_pool_drop(&env->fields);
+}
+
 char app_byte(uint64_t off)
 {
     return (char)('a' + (off * 7 + off / 26) % 26);
@@ -143,7 +166,7 @@ static void lines(struct fw_conn *conn, struct fw_loop *loop)
     uint64_t off = 0, count = 0;
     size_t len;
     char text[64];
-    char *line = malloc(LINE_MOST);
+    char *line = malloc(conn->body_len < LINE_MOST ? (size_t)conn->body_len + 1 : LINE_MOST);
     bool whole = true;
     for (; whole && (len = fw_conn_body_line(conn, off, LINE_MOST)) > 0; count++, off += len)
         whole = len <= LINE_MOST && fw_conn_body_read(conn, off, line, len) == len;

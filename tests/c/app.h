@@ -18,6 +18,11 @@
 
 #include "fw_loop.h"
 
+/* What a connection that no loop has needs around it. */
+enum { APP_BODY_MEMORY = 8000 };
+void app_env_init(struct fw_conn_env *env);
+void app_env_drop(struct fw_conn_env *env);
+
 /* APP -> answered, cut or refused. `loop` may be NULL: then nobody waits for room. */
 void app_serve(struct fw_conn *conn, struct fw_loop *loop);
 

@@ -5,49 +5,71 @@
 #include "fw_base.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { WAIT_MOST_MS = 5 };
 
+/* Some tests have threads. */
 struct plan {
-    unsigned long calls, from, until;
-    int error;
+    _Atomic unsigned long calls;
+    unsigned long from, until;
+    int error, always;
     size_t most;
 };
 
 static struct plan plans[FAULT_COUNT];
-static bool was_hit, clock_stopped, wall_set;
-static uint64_t clock_us, clock_left_ms, sent_bytes;
+static _Atomic bool was_hit;
+static bool clock_stopped, wall_set;
+static uint64_t clock_us, clock_left_ms;
+static _Atomic uint64_t sent_bytes;
 static int64_t wall_second;
-static int last_wait_ms;
+static _Atomic int last_wait_ms;
 static unsigned long polls_that_waited;
-static long live_blocks;
-static size_t live_bytes;
+static _Atomic long live_blocks;
+static _Atomic size_t live_bytes;
+
+static const struct row {
+    const char *name;
+    int harms[12], heals[12];
+} rows[FAULT_COUNT] = {
+#define ERRORS(...)                                                                                          \
+    {                                                                                                        \
+        __VA_ARGS__                                                                                          \
+    }
+#define X(name, harms, heals) {#name, ERRORS harms, ERRORS heals},
+    X(alloc, (ENOMEM), (0)) FAULT_CALLS(X)
+#undef X
+};
 
 const char *fault_name(enum fault_call call)
 {
-    static const char *const names[FAULT_COUNT] = {"alloc",
-#define X(name) #name,
-                                                   FAULT_CALLS(X)
-#undef X
-    };
-    return names[call];
+    return rows[call].name;
+}
+
+const int *fault_errors(enum fault_call call, bool heals)
+{
+    return heals ? rows[call].heals : rows[call].harms;
 }
 
 void fault_reset(void)
 {
-    memset(plans, 0, sizeof plans);
+    memset((void *)plans, 0, sizeof plans);
     was_hit = clock_stopped = wall_set = false;
     sent_bytes = clock_left_ms = 0;
     polls_that_waited = 0;
@@ -59,6 +81,11 @@ void fault_fail(enum fault_call call, unsigned long n, unsigned long times, int 
     plan->from = plan->calls + n;
     plan->until = plan->from + times;
     plan->error = error;
+}
+
+void fault_always(enum fault_call call, int error)
+{
+    plans[call].always = error;
 }
 
 bool fault_was_hit(void)
@@ -85,9 +112,11 @@ uint64_t fault_sent(void)
 static bool fails(enum fault_call call)
 {
     struct plan *plan = &plans[call];
-    plan->calls++;
-    if (plan->calls < plan->from || plan->calls >= plan->until)
-        return false;
+    unsigned long call_no = ++plan->calls;
+    if (call_no < plan->from || call_no >= plan->until) {
+        errno = plan->always != 0 ? plan->always : errno;
+        return plan->always != 0;
+    }
     was_hit = true;
     errno = plan->error;
     return true;
@@ -153,10 +182,12 @@ int fault_descriptors(void)
 
 /* --- the clock --- */
 
-int __real_clock_gettime(clockid_t id, struct timespec *t);
-int __wrap_clock_gettime(clockid_t id, struct timespec *t);
+/* What the core calls instead of `name`. */
+#define FAULTY(result, name, ...)                                                                            \
+    result faulty_##name(__VA_ARGS__);                                                                       \
+    result faulty_##name(__VA_ARGS__)
 
-int __wrap_clock_gettime(clockid_t id, struct timespec *t)
+FAULTY(int, clock_gettime, clockid_t id, struct timespec *t)
 {
     if (id == CLOCK_MONOTONIC && clock_stopped) {
         *t = (struct timespec){.tv_sec = (time_t)(clock_us / 1000000),
@@ -167,7 +198,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *t)
         *t = (struct timespec){.tv_sec = (time_t)wall_second};
         return 0;
     }
-    return __real_clock_gettime(id, t);
+    return clock_gettime(id, t);
 }
 
 void fault_clock_stop(void)
@@ -204,19 +235,14 @@ void fault_clock_wall(int64_t second)
 
 /* --- system calls --- */
 
-#define WRAPPED(result, name, ...)                                                                           \
-    result __real_##name(__VA_ARGS__);                                                                       \
-    result __wrap_##name(__VA_ARGS__);                                                                       \
-    result __wrap_##name(__VA_ARGS__)
-
-WRAPPED(ssize_t, recv, int fd, void *buf, size_t len, int flags)
+FAULTY(ssize_t, recv, int fd, void *buf, size_t len, int flags)
 {
-    return fails(FAULT_recv) ? -1 : __real_recv(fd, buf, shorter(FAULT_recv, len), flags);
+    return fails(FAULT_recv) ? -1 : recv(fd, buf, shorter(FAULT_recv, len), flags);
 }
 
-WRAPPED(ssize_t, send, int fd, const void *buf, size_t len, int flags)
+FAULTY(ssize_t, send, int fd, const void *buf, size_t len, int flags)
 {
-    return fails(FAULT_send) ? -1 : count_sent(__real_send(fd, buf, shorter(FAULT_send, len), flags));
+    return fails(FAULT_send) ? -1 : count_sent(send(fd, buf, shorter(FAULT_send, len), flags));
 }
 
 /* As many of `parts` as the plan lets through, in `fewer`, which has room for 8. Returns their number. */
@@ -233,7 +259,7 @@ static size_t shorter_parts(enum fault_call call, const struct iovec *parts, siz
     return kept;
 }
 
-WRAPPED(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
+FAULTY(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
 {
     struct iovec parts[8];
     struct msghdr less = *msg;
@@ -241,23 +267,26 @@ WRAPPED(ssize_t, sendmsg, int fd, const struct msghdr *msg, int flags)
         return -1;
     less.msg_iov = parts;
     less.msg_iovlen = shorter_parts(FAULT_sendmsg, msg->msg_iov, msg->msg_iovlen, parts);
-    return count_sent(__real_sendmsg(fd, &less, flags));
+    return count_sent(sendmsg(fd, &less, flags));
 }
 
-WRAPPED(ssize_t, writev, int fd, const struct iovec *iov, int count)
+FAULTY(ssize_t, writev, int fd, const struct iovec *iov, int count)
 {
     struct iovec parts[8];
     if (fails(FAULT_writev))
         return -1;
-    return __real_writev(fd, parts, (int)shorter_parts(FAULT_writev, iov, (size_t)count, parts));
+    return writev(fd, parts, (int)shorter_parts(FAULT_writev, iov, (size_t)count, parts));
 }
 
-WRAPPED(int, poll, struct pollfd *of, nfds_t count, int timeout_ms)
+FAULTY(int, poll, struct pollfd *of, nfds_t count, int timeout_ms)
 {
     if (fails(FAULT_poll))
         return -1;
-    int n = __real_poll(of, count, 0);
-    if (n == 0 && timeout_ms > 0) {
+    int n = poll(of, count,
+                 clock_stopped || timeout_ms < 0 ? 0
+                 : timeout_ms < WAIT_MOST_MS     ? timeout_ms
+                                                 : WAIT_MOST_MS);
+    if (n == 0 && timeout_ms > 0 && clock_stopped) {
         polls_that_waited++;
         clock_us += (uint64_t)timeout_ms * 1000;
     }
@@ -269,34 +298,34 @@ unsigned long fault_polls_that_waited(void)
     return polls_that_waited;
 }
 
-WRAPPED(ssize_t, sendfile, int out, int in, off_t *off, size_t len)
+FAULTY(ssize_t, sendfile, int out, int in, off_t *off, size_t len)
 {
-    return fails(FAULT_sendfile) ? -1
-                                 : count_sent(__real_sendfile(out, in, off, shorter(FAULT_sendfile, len)));
+    return fails(FAULT_sendfile) ? -1 : count_sent(sendfile(out, in, off, shorter(FAULT_sendfile, len)));
 }
 
-WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *len, int flags)
+FAULTY(int, accept4, int fd, struct sockaddr *address, socklen_t *len, int flags)
 {
-    return fails(FAULT_accept4) ? -1 : __real_accept4(fd, address, len, flags);
+    return fails(FAULT_accept4) ? -1 : accept4(fd, address, len, flags);
 }
 
-WRAPPED(int, epoll_create1, int flags)
+FAULTY(int, epoll_create1, int flags)
 {
-    return fails(FAULT_epoll_create1) ? -1 : __real_epoll_create1(flags);
+    return fails(FAULT_epoll_create1) ? -1 : epoll_create1(flags);
 }
 
-WRAPPED(int, epoll_ctl, int poll, int op, int fd, struct epoll_event *event)
+/* Taking something out needs nothing that there could be too little of. */
+FAULTY(int, epoll_ctl, int poll, int op, int fd, struct epoll_event *event)
 {
-    return fails(FAULT_epoll_ctl) ? -1 : __real_epoll_ctl(poll, op, fd, event);
+    return fails(FAULT_epoll_ctl) && op != EPOLL_CTL_DEL ? -1 : epoll_ctl(poll, op, fd, event);
 }
 
-WRAPPED(int, epoll_wait, int poll, struct epoll_event *events, int most, int timeout_ms)
+FAULTY(int, epoll_wait, int poll, struct epoll_event *events, int most, int timeout_ms)
 {
     last_wait_ms = timeout_ms;
     if (fails(FAULT_epoll_wait))
         return -1;
     int real_ms = timeout_ms < 0 || timeout_ms > WAIT_MOST_MS ? WAIT_MOST_MS : timeout_ms;
-    int n = __real_epoll_wait(poll, events, most, clock_left_ms > 0 ? 0 : real_ms);
+    int n = epoll_wait(poll, events, most, clock_left_ms > 0 ? 0 : real_ms);
     if (n == 0 && clock_left_ms > 0) {
         uint64_t step =
             timeout_ms < 0 || clock_left_ms < (uint64_t)timeout_ms ? clock_left_ms : (uint64_t)timeout_ms;
@@ -311,17 +340,17 @@ int fault_wait_ms(void)
     return last_wait_ms;
 }
 
-WRAPPED(ssize_t, pwrite, int fd, const void *buf, size_t len, off_t off)
+FAULTY(ssize_t, pwrite, int fd, const void *buf, size_t len, off_t off)
 {
-    return fails(FAULT_pwrite) ? -1 : __real_pwrite(fd, buf, shorter(FAULT_pwrite, len), off);
+    return fails(FAULT_pwrite) ? -1 : pwrite(fd, buf, shorter(FAULT_pwrite, len), off);
 }
 
-WRAPPED(ssize_t, pread, int fd, void *buf, size_t len, off_t off)
+FAULTY(ssize_t, pread, int fd, void *buf, size_t len, off_t off)
 {
-    return fails(FAULT_pread) ? -1 : __real_pread(fd, buf, shorter(FAULT_pread, len), off);
+    return fails(FAULT_pread) ? -1 : pread(fd, buf, shorter(FAULT_pread, len), off);
 }
 
-WRAPPED(int, open, const char *path, int flags, ...)
+FAULTY(int, open, const char *path, int flags, ...)
 {
     mode_t mode = 0;
     if (flags & (O_CREAT | __O_TMPFILE)) {
@@ -330,34 +359,124 @@ WRAPPED(int, open, const char *path, int flags, ...)
         mode = va_arg(list, mode_t);
         va_end(list);
     }
-    return fails(FAULT_open) ? -1 : __real_open(path, flags, mode);
+    return fails(FAULT_open) ? -1 : open(path, flags, mode);
 }
 
-WRAPPED(int, mkostemp, char *path, int flags)
+FAULTY(int, mkostemp, char *path, int flags)
 {
-    return fails(FAULT_mkostemp) ? -1 : __real_mkostemp(path, flags);
+    return fails(FAULT_mkostemp) ? -1 : mkostemp(path, flags);
 }
 
-WRAPPED(int, fcntl, int fd, int command, ...)
+FAULTY(int, fcntl, int fd, int command, ...)
 {
     va_list list;
     va_start(list, command);
     int value = va_arg(list, int);
     va_end(list);
-    return fails(FAULT_fcntl) ? -1 : __real_fcntl(fd, command, value);
+    return fails(FAULT_fcntl) ? -1 : fcntl(fd, command, value);
 }
 
-WRAPPED(int, pipe2, int ends[2], int flags)
+FAULTY(int, pipe2, int ends[2], int flags)
 {
-    return fails(FAULT_pipe2) ? -1 : __real_pipe2(ends, flags);
+    return fails(FAULT_pipe2) ? -1 : pipe2(ends, flags);
 }
 
-WRAPPED(int, shutdown, int fd, int how)
+FAULTY(int, shutdown, int fd, int how)
 {
-    return fails(FAULT_shutdown) ? -1 : __real_shutdown(fd, how);
+    return fails(FAULT_shutdown) ? -1 : shutdown(fd, how);
 }
 
-WRAPPED(int, setsockopt, int fd, int level, int name, const void *value, socklen_t len)
+FAULTY(int, setsockopt, int fd, int level, int name, const void *value, socklen_t len)
 {
-    return fails(FAULT_setsockopt) ? -1 : __real_setsockopt(fd, level, name, value, len);
+    return fails(FAULT_setsockopt) ? -1 : setsockopt(fd, level, name, value, len);
+}
+
+FAULTY(int, unlink, const char *path)
+{
+    return fails(FAULT_unlink) ? -1 : unlink(path);
+}
+
+FAULTY(int, ftruncate, int fd, off_t len)
+{
+    return fails(FAULT_ftruncate) ? -1 : ftruncate(fd, len);
+}
+
+FAULTY(int, fstat, int fd, struct stat *status)
+{
+    return fails(FAULT_fstat) ? -1 : fstat(fd, status);
+}
+
+FAULTY(ssize_t, read, int fd, void *buf, size_t len)
+{
+    return fails(FAULT_read) ? -1 : read(fd, buf, len);
+}
+
+/* Only pipes are written to by this, and one that is full has something in it. */
+FAULTY(ssize_t, write, int fd, const void *buf, size_t len)
+{
+    ssize_t n = write(fd, buf, len);
+    return fails(FAULT_write) ? -1 : n;
+}
+
+/* Whatever it says, the descriptor is gone: close(2). */
+FAULTY(int, close, int fd)
+{
+    int result = close(fd);
+    return fails(FAULT_close) ? -1 : result;
+}
+
+FAULTY(void *, mmap, void *at, size_t len, int protection, int flags, int fd, off_t off)
+{
+    return fails(FAULT_mmap) ? MAP_FAILED : mmap(at, len, protection, flags, fd, off);
+}
+
+FAULTY(struct tm *, gmtime_r, const time_t *second, struct tm *into)
+{
+    return fails(FAULT_gmtime_r) ? NULL : gmtime_r(second, into);
+}
+
+FAULTY(struct tm *, localtime_r, const time_t *second, struct tm *into)
+{
+    return fails(FAULT_localtime_r) ? NULL : localtime_r(second, into);
+}
+
+FAULTY(int, nanosleep, const struct timespec *time, struct timespec *left)
+{
+    return fails(FAULT_nanosleep) ? -1 : nanosleep(time, left);
+}
+
+FAULTY(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+       void *argument)
+{
+    return fails(FAULT_pthread_create) ? errno : pthread_create(thread, attributes, run, argument);
+}
+
+FAULTY(int, pthread_attr_init, pthread_attr_t *attributes)
+{
+    return fails(FAULT_pthread_attr_init) ? errno : pthread_attr_init(attributes);
+}
+
+FAULTY(int, pthread_attr_setstacksize, pthread_attr_t *attributes, size_t size)
+{
+    return fails(FAULT_pthread_attr_setstacksize) ? errno : pthread_attr_setstacksize(attributes, size);
+}
+
+FAULTY(int, sigaction, int signum, const struct sigaction *action, struct sigaction *before)
+{
+    return fails(FAULT_sigaction) ? -1 : sigaction(signum, action, before);
+}
+
+/* Of these only a wait on a word, and a signal that is queued, can fail. */
+FAULTY(long, syscall, long number, ...)
+{
+    long argument[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    bool waits = number == SYS_futex && (argument[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
+    if ((waits || number == SYS_rt_tgsigqueueinfo) && fails(FAULT_syscall))
+        return -1;
+    return syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }

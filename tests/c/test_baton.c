@@ -1,9 +1,9 @@
 /* Tests of fw_baton: threads share a loop whose application takes all kinds of time; each client gets the
  * answers to its own requests, in order, and everybody comes home. Run under ThreadSanitizer as well. */
 #define _GNU_SOURCE
-#include "fw_abort.h"
 #include "fw_test.h"
 #include "peer.h"
+#include "players.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -16,33 +16,12 @@
 enum { PLAYERS = 4, CLIENTS = 6, REQUESTS = 150, GIVE_UP_MS = 20000 };
 
 static struct fw_loop loop;
-static struct fw_monitor monitor;
 static int listener;
 static _Atomic uint32_t inside, most_inside;
 
 static void pause_us(uint32_t us)
 {
     nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
-}
-
-/* What the gateway does: offer or pass, the application, reclaim, answer; without Python. */
-static void lend(struct fw_player *me, struct fw_conn *conn)
-{
-    struct fw_baton *baton = &monitor.baton;
-    bool away = atomic_load(&me->away);
-    if (!away && !(fw_baton_should_pass(baton) && fw_baton_pass(baton, me, conn)))
-        fw_monitor_offer(&monitor, me, conn);
-    else if (fw_conn_waits(conn))
-        while (fw_player_wait_room(baton, me))
-            ;
-    fw_abort_lend(me, conn);
-}
-
-static void take_back(struct fw_player *me)
-{
-    fw_abort_back(me);
-    if (atomic_load(&me->away) || !fw_monitor_reclaim(&monitor, me))
-        fw_player_refresh(&monitor.baton, me);
 }
 
 static void application(uint32_t us)
@@ -63,44 +42,20 @@ static void serve(struct fw_player *me, struct fw_conn *conn)
     struct fw_span span = conn->parser.head.target;
     memcpy(target, fw_conn_request(conn) + span.off, span.len < 63 ? span.len : 63);
     CHECK_EQUAL(sscanf(target, "/%u/%u", &token, &us), 2);
-    lend(me, conn);
+    players_lend(me, conn);
     application(us);
-    take_back(me);
+    players_take_back(me);
     CHECK_EQUAL(fw_resp_status(&conn->resp, &conn->out, &conn->env->blocks, "200 OK", 6), FW_OK);
     CHECK_EQUAL(fw_conn_begin(conn, -1), FW_OK);
     char block[16];
     int len = snprintf(block, sizeof block, "%u.", token);
     (void)fw_conn_write(conn, block, (size_t)len);
-    lend(me, conn);
+    players_lend(me, conn);
     application(us / 2);
-    take_back(me);
+    players_take_back(me);
     (void)fw_conn_write(conn, block, (size_t)len);
     CHECK_EQUAL(fw_resp_finish(&conn->resp, &conn->out, &conn->env->blocks), FW_OK);
     fw_player_answered(me, conn);
-}
-
-static void *play(void *argument)
-{
-    struct fw_player *me = argument;
-    struct fw_baton *baton = &monitor.baton;
-    bool ours = fw_baton_join(baton, me);
-    while (ours) {
-        while (!atomic_load(&me->away) && !fw_loop_done(&loop)) {
-            struct fw_conn *conn;
-            fw_baton_step(baton);
-            while (!atomic_load(&me->away) && (conn = fw_loop_take(&loop)) != NULL) {
-                serve(me, conn);
-                if (!atomic_load(&me->away))
-                    fw_loop_give(&loop, conn);
-            }
-        }
-        if (!atomic_load(&me->away)) {
-            fw_baton_end(baton);
-            break;
-        }
-        ours = fw_baton_return(baton, me);
-    }
-    return NULL;
 }
 
 /* Sends requests, two at a time now and then, and reads their answers. */
@@ -171,9 +126,11 @@ static void answers_are_those_of_their_requests(uint32_t players)
     CHECK(fw_loop_init(&loop, &config));
     listener = peer_listen(PEER_V4);
     CHECK(fw_loop_add_listener(&loop, listener, false));
-    CHECK(fw_monitor_init(&monitor, &loop, players));
+    stage.loop = &loop;
+    stage.serve = serve;
+    CHECK(fw_monitor_init(&stage.monitor, &loop, players));
     for (uint32_t i = 0; i < players; i++)
-        CHECK_EQUAL(pthread_create(&threads[i], NULL, play, &monitor.baton.players[i]), 0);
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, players_play, &stage.monitor.baton.players[i]), 0);
     for (uint32_t i = 0; i < CLIENTS; i++) {
         numbers[i] = i;
         CHECK_EQUAL(pthread_create(&clients[i], NULL, ask, &numbers[i]), 0);
@@ -183,14 +140,14 @@ static void answers_are_those_of_their_requests(uint32_t players)
     fw_loop_stop(&loop, FW_STOP_GRACEFUL);
     for (uint32_t i = 0; i < players; i++)
         pthread_join(threads[i], NULL);
-    fw_baton_last(&monitor.baton);
+    fw_baton_last(&stage.monitor.baton);
     CHECK_EQUAL(loop.requests, CLIENTS * REQUESTS);
     CHECK_EQUAL(board->slots[0].requests, CLIENTS * REQUESTS);
     CHECK_EQUAL(board->slots[0].turn % 2, 0);
     CHECK_EQUAL(loop.connections, 0);
     CHECK(atomic_load(&most_inside) <= players);
     CHECK(players == 1 || atomic_load(&most_inside) > 1);
-    fw_monitor_drop(&monitor);
+    fw_monitor_drop(&stage.monitor);
     fw_loop_drop(&loop);
     close(listener);
     fw_board_destroy(board);

@@ -1,18 +1,11 @@
 /* Tests of who the client of a connection is said to be: the PROXY protocol, fields of trusted proxies. */
 #define _GNU_SOURCE
-#include "app.h"
-#include "fault.h"
-#include "fw_test.h"
-#include "peer.h"
+#include "live.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { GIVE_UP_MS = 20000, HEAD_MS = 3000 };
 
 #define REQUEST "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n"
 #define LINE    "PROXY TCP4 192.0.2.1 198.51.100.7 4711 443\r\n"
@@ -25,15 +18,13 @@ static const struct fw_network loopback = {4, 8, {127}}, inside = {4, 8, {10}};
 static const char schemes[] = "\x11\x05x-forwarded-protohttps";
 static const char names[] = "\x0b\x00script_name";
 
-static struct fw_loop loop;
-static struct fw_loop_config config;
-static struct fw_access access_log;
-static struct peer client;
-static int listener, log_fd, asked;
-static char seen[65536], written[65536];
+static struct fw_loop_config wish; /* what a test is about */
+static struct peer *client;
+static int asked;
+static char seen[65536];
 
 /* What is known of a request's client, a line each: address, port, traits. */
-static void note(const struct fw_conn *conn)
+static void note(struct fw_conn *conn)
 {
     size_t at = strlen(seen);
     snprintf(seen + at, sizeof seen - at, "%.*s %.*s%s%s%s\n", conn->addr_len, conn->addr, conn->port_len,
@@ -47,25 +38,14 @@ static void note(const struct fw_conn *conn)
 
 static void begin_by(enum peer_family family)
 {
-    fault_reset();
-    fault_clock_stop();
-    log_fd = memfd_create("log", MFD_CLOEXEC);
-    static const char format[] = "%(h)s %(U)s %(s)s %(D)s";
-    CHECK_EQUAL(fw_access_init(&access_log, format, sizeof format - 1, log_fd, "", 0), FW_ACCESS_OK);
-    config.limits = fw_limits_default();
-    config.timeouts = (struct fw_timeouts){
-        .head_ms = HEAD_MS, .body_ms = 4000, .keepalive_ms = 5000, .write_ms = 6000, .linger_ms = 1000};
-    config.body_memory = 8000;
-    config.queue_mark = 100000;
-    config.connections = 100;
-    config.grace_ms = 30000;
-    config.tmpdir = "/tmp";
-    config.server = "Server: test\r\n";
-    config.access = &access_log;
-    CHECK(fw_loop_init(&loop, &config));
-    listener = peer_listen(family);
-    CHECK(fw_loop_add_listener(&loop, listener, family == PEER_UNIX));
-    client = (struct peer){.fd = peer_connect(listener)};
+    live_configure();
+    config.proxy_mode = wish.proxy_mode;
+    config.proxy_peers = wish.proxy_peers;
+    config.forwarded = wish.forwarded;
+    live_log("%(h)s %(U)s %(s)s %(D)s", -1);
+    CHECK(live_start());
+    before_serving = note;
+    client = live_connect(family);
     seen[0] = '\0';
     asked = 0;
 }
@@ -75,47 +55,9 @@ static void begin(void)
     begin_by(PEER_V4);
 }
 
-static void end(void)
-{
-    peer_close(&client);
-    fw_loop_drop(&loop);
-    fw_access_drop(&access_log);
-    close(listener);
-    close(log_fd);
-    CHECK_EQUAL(fault_blocks(), 0);
-}
-
-static void turn(void)
-{
-    struct fw_conn *conn;
-    fw_loop_step(&loop);
-    while ((conn = fw_loop_take(&loop)) != NULL) {
-        note(conn);
-        app_serve(conn, &loop);
-        fw_loop_give(&loop, conn);
-    }
-    if (client.fd >= 0)
-        peer_read(&client);
-}
-
-#define TURN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        uint64_t end_ms_ = peer_now_ms() + GIVE_UP_MS;                                                       \
-        while (!(condition) && CHECK(peer_now_ms() < end_ms_ && #condition))                                 \
-            turn();                                                                                          \
-    } while (0)
-
-/* The lines of the access log. */
-static const char *lines(void)
-{
-    ssize_t n = pread(log_fd, written, sizeof written - 1, 0);
-    written[n > 0 ? n : 0] = 0;
-    return written;
-}
-
 static void send_bytes(const char *bytes, size_t len)
 {
-    CHECK_EQUAL(peer_write(&client, bytes, len), len);
+    CHECK_EQUAL(peer_write(client, bytes, len), len);
 }
 
 static void say(const char *text)
@@ -126,8 +68,7 @@ static void say(const char *text)
 /* The server has read all of it, and waits. */
 static void settle(void)
 {
-    for (int i = 0; i < 3; i++)
-        turn();
+    live_turns(3);
 }
 
 static void expect_seen(const char *want)
@@ -138,21 +79,21 @@ static void expect_seen(const char *want)
 
 static void expect_lines(const char *want)
 {
-    TURN_UNTIL(strlen(lines()) >= strlen(want));
-    fw_test_note("%s", lines());
-    CHECK(strcmp(lines(), want) == 0);
+    TURN_UNTIL(strlen(live_lines()) >= strlen(want));
+    fw_test_note("%s", live_lines());
+    CHECK(strcmp(live_lines(), want) == 0);
 }
 
 /* The config of a test; everything is off in the beginning. */
 static void proxies(enum fw_proxy_mode mode, bool allowed)
 {
-    config = (struct fw_loop_config){.proxy_mode = (uint8_t)mode};
-    config.proxy_peers = (struct fw_networks){.each = &loopback, .count = allowed};
+    wish = (struct fw_loop_config){.proxy_mode = (uint8_t)mode};
+    wish.proxy_peers = (struct fw_networks){.each = &loopback, .count = allowed};
 }
 
 static void fields_of(const struct fw_network *trusted, enum fw_name name)
 {
-    config.forwarded = (struct fw_forwarded_rules){
+    wish.forwarded = (struct fw_forwarded_rules){
         .proxies = {.each = trusted, .count = 1},
         .schemes = {schemes, sizeof schemes - 1},
         .names = {names, sizeof names - 1},
@@ -186,7 +127,7 @@ static void told_for_every_request(const char *header, size_t len)
         expect_seen("192.0.2.1 4711 proxy\n192.0.2.1 4711 proxy\n192.0.2.1 4711 proxy\n");
         expect_lines("192.0.2.1 /empty 204 0\n192.0.2.1 /empty 204 0\n192.0.2.1 /empty 204 0\n");
         CHECK_EQUAL(loop.env.refusals.count, 0);
-        end();
+        live_end();
     }
 }
 
@@ -210,15 +151,15 @@ static void the_header_may_be_missing(void)
         CHECK(strncmp(seen, "127.0.0.1 ", 10) == 0 && strstr(seen, "proxy") == NULL);
         /* only in front of the first one */
         say(LINE);
-        TURN_UNTIL(client.got.len > 0 && strstr(client.got.data, "HTTP/1.1 400") != NULL);
-        end();
+        TURN_UNTIL(client->got.len > 0 && strstr(client->got.data, "HTTP/1.1 400") != NULL);
+        live_end();
     }
     proxies(FW_PROXY_OFF, true);
     begin();
     say(LINE);
-    TURN_UNTIL(client.got.len > 0 && strstr(client.got.data, "HTTP/1.1 400") != NULL);
+    TURN_UNTIL(client->got.len > 0 && strstr(client->got.data, "HTTP/1.1 400") != NULL);
     CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_REQUEST_LINE);
-    end();
+    live_end();
 }
 
 static void a_proxy_may_speak_for_itself(void)
@@ -229,7 +170,7 @@ static void a_proxy_may_speak_for_itself(void)
     say(REQUEST);
     TURN_UNTIL(asked == 1);
     CHECK(strncmp(seen, "127.0.0.1 ", 10) == 0 && strstr(seen, " proxy\n") != NULL);
-    end();
+    live_end();
 }
 
 static void a_wrong_header_is_refused(void)
@@ -238,13 +179,13 @@ static void a_wrong_header_is_refused(void)
     proxies(FW_PROXY_AUTO, true);
     begin();
     say(wrong);
-    TURN_UNTIL(client.ended);
-    CHECK(strncmp(client.got.data, "HTTP/1.1 400 ", 13) == 0);
+    TURN_UNTIL(client->ended);
+    CHECK(strncmp(client->got.data, "HTTP/1.1 400 ", 13) == 0);
     CHECK_EQUAL(loop.env.refusals.count, 1);
     CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_PROXY_HEADER);
     CHECK_EQUAL(asked, 0);
     expect_lines("127.0.0.1 - 400 0\n");
-    end();
+    live_end();
 }
 
 static void a_stranger_is_refused(void)
@@ -257,11 +198,11 @@ static void a_stranger_is_refused(void)
         proxies(FW_PROXY_AUTO, false);
         begin();
         send_bytes(headers[at].bytes, headers[at].len);
-        TURN_UNTIL(client.ended);
-        CHECK(strncmp(client.got.data, "HTTP/1.1 403 ", 13) == 0);
+        TURN_UNTIL(client->ended);
+        CHECK(strncmp(client->got.data, "HTTP/1.1 403 ", 13) == 0);
         CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_PROXY_FORBIDDEN);
         CHECK_EQUAL(asked, 0);
-        end();
+        live_end();
     }
 }
 
@@ -275,13 +216,13 @@ static void half_a_header_has_the_heads_time(void)
     settle();
     say("."); /* however it trickles */
     settle();
-    CHECK_EQUAL(client.got.len, 0);
+    CHECK_EQUAL(client->got.len, 0);
     fault_clock_wait(1000);
-    TURN_UNTIL(client.ended);
-    CHECK(client.got.len > 13 && strncmp(client.got.data, "HTTP/1.1 408 ", 13) == 0);
+    TURN_UNTIL(client->ended);
+    CHECK(client->got.len > 13 && strncmp(client->got.data, "HTTP/1.1 408 ", 13) == 0);
     CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_HEAD_TIMEOUT);
     expect_lines("127.0.0.1 - 408 3000000\n");
-    end();
+    live_end();
 }
 
 static void a_header_alone_is_an_idle_connection(void)
@@ -296,11 +237,11 @@ static void a_header_alone_is_an_idle_connection(void)
         CHECK(conn->in.data == NULL && conn->parser.head.fields == NULL);
     }
     fault_clock_wait(HEAD_MS);
-    TURN_UNTIL(client.ended);
-    CHECK_EQUAL(client.got.len, 0);
+    TURN_UNTIL(client->ended);
+    CHECK_EQUAL(client->got.len, 0);
     CHECK_EQUAL(loop.env.refusals.count, 0);
-    CHECK(lines()[0] == '\0');
-    end();
+    CHECK(live_lines()[0] == '\0');
+    live_end();
 }
 
 static void a_client_may_leave(void)
@@ -309,30 +250,30 @@ static void a_client_may_leave(void)
     begin(); /* a health check */
     send_bytes(local_block, sizeof local_block - 1);
     settle();
-    shutdown(client.fd, SHUT_WR);
+    shutdown(client->fd, SHUT_WR);
     TURN_UNTIL(loop.connections == 0);
     CHECK_EQUAL(loop.env.refusals.count, 0);
-    CHECK(lines()[0] == '\0');
-    end();
+    CHECK(live_lines()[0] == '\0');
+    live_end();
 
     begin();
     say("PROXY TCP4 1.2");
     settle();
-    shutdown(client.fd, SHUT_WR);
+    shutdown(client->fd, SHUT_WR);
     TURN_UNTIL(loop.connections == 0);
     CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_PEER_CLOSED);
     expect_lines("127.0.0.1 - 499 0\n");
-    end();
+    live_end();
 }
 
 static void fields_count_from_trusted_peers(void)
 {
     static const char request[] = "GET /app/empty HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n"
                                   "X-Forwarded-For: 192.0.2.9, 10.0.0.1:8\r\nSCRIPT_NAME: /app\r\n\r\n";
-    app_only_echoes = true;
     proxies(FW_PROXY_OFF, false);
     fields_of(&loopback, FW_N_X_FORWARDED_FOR);
     begin();
+    app_only_echoes = true;
     say(request);
     TURN_UNTIL(asked == 1);
     expect_seen("10.0.0.1 8 https script\n");
@@ -344,25 +285,26 @@ static void fields_count_from_trusted_peers(void)
           strstr(strchr(seen, '\n'), "https") == NULL);
     say(request);
     TURN_UNTIL(asked == 3);
-    end();
+    live_end();
 
     fields_of(&inside, FW_N_X_FORWARDED_FOR);
     begin();
+    app_only_echoes = true;
     say(request);
     TURN_UNTIL(asked == 1);
     CHECK(strncmp(seen, "127.0.0.1 ", 10) == 0 && strstr(seen, "https") == NULL);
     expect_lines("127.0.0.1 /app/empty 200 0\n");
-    end();
+    live_end();
 
     fields_of(&inside, FW_N_X_FORWARDED_FOR);
     begin_by(PEER_UNIX);
+    app_only_echoes = true;
     say(request);
     say(REQUEST);
     TURN_UNTIL(asked == 2);
     expect_seen("192.0.2.9  https script\n \n");
     expect_lines("192.0.2.9 /empty 200 0\n- /empty 200 0\n");
-    end();
-    app_only_echoes = false;
+    live_end();
 }
 
 static void a_contradiction_is_refused(void)
@@ -372,10 +314,10 @@ static void a_contradiction_is_refused(void)
     begin();
     say("POST / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n"
         "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    TURN_UNTIL(client.ended);
-    CHECK(strncmp(client.got.data, "HTTP/1.1 400 ", 13) == 0);
+    TURN_UNTIL(client->ended);
+    CHECK(strncmp(client->got.data, "HTTP/1.1 400 ", 13) == 0);
     CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_SCHEME_MIXED);
-    end();
+    live_end();
 }
 
 /* Whom the PROXY protocol names has to be trusted himself before his fields name somebody else. */
@@ -395,36 +337,14 @@ static void the_protocol_comes_before_the_fields(void)
     for (size_t at = 0; at < COUNT_OF(cases); at++) {
         proxies(FW_PROXY_AUTO, true);
         fields_of(&loopback, FW_N_X_FORWARDED_FOR);
-        config.forwarded.hops = cases[at].hops;
+        wish.forwarded.hops = cases[at].hops;
         begin();
         say(cases[at].header);
         say(behind);
         TURN_UNTIL(asked == 1);
         expect_seen(cases[at].want);
-        end();
+        live_end();
     }
-}
-
-static void any_call_may_fail(void)
-{
-    for (int call = FAULT_alloc; call <= FAULT_recv; call += FAULT_recv - FAULT_alloc)
-        for (unsigned long n = 1;; n++) {
-            proxies(FW_PROXY_AUTO, true);
-            fields_of(&loopback, FW_N_X_FORWARDED_FOR);
-            begin();
-            fault_fail((enum fault_call)call, n, 1, call == FAULT_recv ? ECONNRESET : ENOMEM);
-            peer_write(&client, block, 20); /* which fails once the server has closed */
-            settle();
-            peer_write(&client, block + 20, sizeof block - 1 - 20);
-            settle();
-            peer_write(&client, REQUEST, sizeof REQUEST - 1);
-            settle();
-            bool hit = fault_was_hit();
-            CHECK(hit || asked == 1);
-            end();
-            if (!hit)
-                break;
-        }
 }
 
 int main(int argc, char **argv)
@@ -442,7 +362,6 @@ int main(int argc, char **argv)
         {"fields count from trusted peers", fields_count_from_trusted_peers},
         {"a contradiction is refused", a_contradiction_is_refused},
         {"the protocol comes before the fields", the_protocol_comes_before_the_fields},
-        {"any call may fail", any_call_may_fail},
     };
     signal(SIGPIPE, SIG_IGN);
     return fw_test_main(argc, argv, tests, COUNT_OF(tests));

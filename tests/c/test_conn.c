@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BODY_MEMORY = 8000, GIVE_UP_MS = 20000 };
+enum { BODY_MEMORY = APP_BODY_MEMORY, GIVE_UP_MS = 20000 };
 
 static struct fw_conn_env env;
 static struct fw_conn conn;
@@ -29,18 +29,7 @@ static void (*before_serving)(void);
 static void begin_on(int fds[2])
 {
     fault_clock_stop();
-    env = (struct fw_conn_env){
-        .limits = fw_limits_default(),
-        .timeouts = {.head_ms = 10, .body_ms = 10, .keepalive_ms = 10, .write_ms = 10, .linger_ms = 100},
-        .body_memory = BODY_MEMORY,
-        .queue_mark = 100000,
-        .tmpdir = "/tmp",
-        .server = "Server: test\r\n",
-        .server_len = 14,
-    };
-    fw_pool_init(&env.blocks, FW_BUF_BLOCK, 4);
-    fw_pool_init(&env.fields, env.limits.fields * sizeof(struct fw_field), 4);
-    fw_clock_update(&env.clock);
+    app_env_init(&env);
     fw_conn_open(&conn, &env, fds[0]);
     peer = (struct peer){.fd = fds[1]};
     closed = false;
@@ -62,9 +51,7 @@ static void end(void)
     if (!closed)
         fw_conn_close(&conn);
     peer_close(&peer);
-    fw_spill_drop(&env.spill, &env.blocks);
-    fw_pool_drop(&env.blocks);
-    fw_pool_drop(&env.fields);
+    app_env_drop(&env);
     CHECK_EQUAL(fault_blocks(), 0);
     CHECK_EQUAL(fault_descriptors(), descriptors);
 }

@@ -1,113 +1,44 @@
 /* Tests of the access lines that a loop's requests leave: one each, however it ends, and never one too early.
  */
 #define _GNU_SOURCE
-#include "app.h"
-#include "fault.h"
-#include "fw_monitor.h"
-#include "fw_test.h"
-#include "peer.h"
+#include "live.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { GIVE_UP_MS = 20000, HEAD_MS = 3000, BODY_MS = 4000, WRITE_MS = 6000, LARGE = 8000000 };
+enum { LARGE = 8000000 };
 
-static struct fw_loop loop;
-static struct fw_loop_config config;
-static struct fw_access access_log;
-static struct peer client;
-static int listener, log_fd;
-static void (*before_serving)(struct fw_conn *conn);
-static char written[65536];
+static struct peer *client;
 
 static void begin_with(const char *format, int fd)
 {
-    fault_reset();
-    fault_clock_stop();
-    log_fd = fd;
-    CHECK_EQUAL(fw_access_init(&access_log, format, strlen(format), fd, "", 0), FW_ACCESS_OK);
-    config = (struct fw_loop_config){
-        .limits = fw_limits_default(),
-        .timeouts = {HEAD_MS, BODY_MS, 5000, WRITE_MS, 1000},
-        .body_memory = 8000,
-        .queue_mark = 100 * LARGE,
-        .connections = 100,
-        .grace_ms = 30000,
-        .tmpdir = "/tmp",
-        .server = "Server: test\r\n",
-        .access = &access_log,
-    };
-    CHECK(fw_loop_init(&loop, &config));
-    listener = peer_listen(PEER_V4);
-    CHECK(fw_loop_add_listener(&loop, listener, false));
-    client = (struct peer){.fd = peer_connect(listener)};
-    before_serving = NULL;
-    app_while_waiting = NULL;
-    app_only_echoes = false;
+    live_configure();
+    config.queue_mark = 100 * (size_t)LARGE;
+    live_log(format, fd);
+    CHECK(live_start());
+    client = live_connect(PEER_V4);
 }
 
 static void begin(void)
 {
-    begin_with("%(h)s %(r)s|%(s)s|%(b)s", memfd_create("log", MFD_CLOEXEC));
-}
-
-static void end(void)
-{
-    peer_close(&client);
-    fw_loop_drop(&loop);
-    fw_access_drop(&access_log);
-    close(listener);
-    close(log_fd);
-    CHECK_EQUAL(fault_blocks(), 0);
-}
-
-static bool reading = true;
-
-static void turn(void)
-{
-    struct fw_conn *conn;
-    fw_loop_step(&loop);
-    while ((conn = fw_loop_take(&loop)) != NULL) {
-        if (before_serving != NULL)
-            before_serving(conn);
-        app_serve(conn, &loop);
-        fw_loop_give(&loop, conn);
-    }
-    if (client.fd >= 0 && reading)
-        peer_read(&client);
-}
-
-#define TURN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        uint64_t end_ms_ = peer_now_ms() + GIVE_UP_MS;                                                       \
-        while (!(condition) && CHECK(peer_now_ms() < end_ms_ && #condition))                                 \
-            turn();                                                                                          \
-    } while (0)
-
-/* What is in the log. */
-static const char *lines(void)
-{
-    ssize_t n = pread(log_fd, written, sizeof written - 1, 0);
-    written[n > 0 ? n : 0] = 0;
-    return written;
+    begin_with("%(h)s %(r)s|%(s)s|%(b)s", -1);
 }
 
 static void say(const char *text)
 {
-    CHECK_EQUAL(peer_write(&client, text, strlen(text)), strlen(text));
+    live_say(client, text);
 }
 
 static void expect(const char *want)
 {
-    TURN_UNTIL(strlen(lines()) >= strlen(want));
-    fw_test_note("%s", lines());
-    CHECK(strcmp(lines(), want) == 0);
+    TURN_UNTIL(strlen(live_lines()) >= strlen(want));
+    fw_test_note("%s", live_lines());
+    CHECK(strcmp(live_lines(), want) == 0);
 }
 
 static void requests_that_are_answered(void)
@@ -122,7 +53,7 @@ static void requests_that_are_answered(void)
            "127.0.0.1 HEAD /large/500 HTTP/1.1|200|0\n"
            "127.0.0.1 GET /stream/3/7 HTTP/1.1|200|21\n"
            "127.0.0.1 GET /fail HTTP/1.1|500|46\n");
-    end();
+    live_end();
 }
 
 static void answers_that_are_cut(void)
@@ -130,7 +61,7 @@ static void answers_that_are_cut(void)
     begin();
     say("GET /cut/300 HTTP/1.1\r\nHost: a\r\n\r\n");
     expect("127.0.0.1 GET /cut/300 HTTP/1.1|200|300\n");
-    end();
+    live_end();
 }
 
 static void requests_that_are_refused(void)
@@ -148,11 +79,11 @@ static void requests_that_are_refused(void)
         begin();
         say(cases[i].sent);
         expect(cases[i].want);
-        TURN_UNTIL(client.ended);
-        const char *body = strstr(client.got.data, "\r\n\r\n") + 4;
+        TURN_UNTIL(client->ended);
+        const char *body = strstr(client->got.data, "\r\n\r\n") + 4;
         const char *number = strrchr(cases[i].want, '|') + 1; /* what the client got of it */
-        CHECK_EQUAL(client.got.data + client.got.len - body, atoi(number));
-        end();
+        CHECK_EQUAL(client->got.data + client->got.len - body, atoi(number));
+        live_end();
     }
 }
 
@@ -161,18 +92,18 @@ static void requests_that_are_not_whole_in_time(void)
     begin();
     say("GET /slow HTT");
     TURN_UNTIL(loop.queues[FW_QUEUE_HEAD].count == 1);
-    turn();
-    CHECK(strcmp(lines(), "") == 0);
+    live_turn();
+    CHECK(strcmp(live_lines(), "") == 0);
     fault_clock_wait(HEAD_MS);
     expect("127.0.0.1 GET /slow HTT|408|57\n");
-    end();
+    live_end();
 
     begin();
     say("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
     TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
     fault_clock_wait(BODY_MS);
     expect("127.0.0.1 POST /slow HTTP/1.1|408|57\n");
-    end();
+    live_end();
 
     begin();
     fw_rate_set(&loop.env.body_rate, 100, BODY_MS);
@@ -181,14 +112,14 @@ static void requests_that_are_not_whole_in_time(void)
     for (int i = 0; i < 4; i++) { /* a third of what it should be, ends after half as long again */
         fault_clock_wait(BODY_MS / 2);
         TURN_UNTIL(fault_clock_left() == 0);
-        CHECK_EQUAL(strlen(lines()) > 0, i == 3);
+        CHECK_EQUAL(strlen(live_lines()) > 0, i == 3);
         char portion[67] = "";
         memset(portion, 'b', sizeof portion - 1);
         say(portion);
-        turn();
+        live_turn();
     }
     expect("127.0.0.1 POST /slow HTTP/1.1|408|73\n");
-    end();
+    live_end();
 }
 
 static void an_idle_connection_leaves_no_line(void)
@@ -196,9 +127,9 @@ static void an_idle_connection_leaves_no_line(void)
     begin();
     TURN_UNTIL(loop.queues[FW_QUEUE_HEAD].count == 1);
     fault_clock_wait(HEAD_MS);
-    TURN_UNTIL(client.ended);
-    CHECK(strcmp(lines(), "") == 0);
-    end();
+    TURN_UNTIL(client->ended);
+    CHECK(strcmp(live_lines(), "") == 0);
+    live_end();
 }
 
 static void reset(struct peer *peer)
@@ -215,16 +146,16 @@ static void clients_that_leave_within_their_request(void)
         begin();
         say("GET /half HTTP");
         TURN_UNTIL(loop.queues[FW_QUEUE_HEAD].count == 1);
-        ways[i](&client);
+        ways[i](client);
         expect("127.0.0.1 GET /half HTTP|499|0\n");
-        end();
+        live_end();
 
         begin();
         say("POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
         TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
-        ways[i](&client);
+        ways[i](client);
         expect("127.0.0.1 POST /half HTTP/1.1|499|0\n");
-        end();
+        live_end();
     }
 }
 
@@ -232,11 +163,11 @@ static void clients_that_leave_within_their_request(void)
 static void expect_end(const char *target, int status, bool all)
 {
     char want[64];
-    TURN_UNTIL(strchr(lines(), '\n') != NULL);
+    TURN_UNTIL(strchr(live_lines(), '\n') != NULL);
     int n = snprintf(want, sizeof want, "127.0.0.1 GET %s HTTP/1.1|%d|", target, status);
-    fw_test_note("%s %d: %s", target, status, lines());
-    CHECK(strncmp(lines(), want, (size_t)n) == 0);
-    long bytes = atol(lines() + n);
+    fw_test_note("%s %d: %s", target, status, live_lines());
+    CHECK(strncmp(live_lines(), want, (size_t)n) == 0);
+    long bytes = atol(live_lines() + n);
     CHECK(all ? bytes == LARGE : bytes > 0 && bytes < LARGE);
 }
 
@@ -249,45 +180,45 @@ static void answers_that_are_taken_slowly(void)
             snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[i]);
             fw_test_note("%s, %d", targets[i], how);
             begin();
-            reading = false;
+            clients_read = false;
             if (how == 3)
                 loop.env.timeouts.write_ms = 0; /* then it is the rate that is not kept */
             say(request);
             TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1);
-            turn();
-            CHECK(strcmp(lines(), "") == 0); /* how it ends is not known yet */
+            live_turn();
+            CHECK(strcmp(live_lines(), "") == 0); /* how it ends is not known yet */
             if (how == 0) {
-                reading = true;
+                clients_read = true;
                 expect_end(targets[i], 200, true);
-                CHECK(client.got.len > LARGE);
+                CHECK(client->got.len > LARGE);
                 say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"); /* the request behind it is served */
                 TURN_UNTIL(loop.requests == 2);
             } else if (how == 1 || how == 3) {
                 do { /* as often as the kernel finds room after all */
                     fault_clock_wait(WRITE_MS);
-                    turn();
+                    live_turn();
                 } while (loop.connections > 0);
                 expect_end(targets[i], 499, false);
             } else {
-                reset(&client);
+                reset(client);
                 expect_end(targets[i], 499, false);
             }
-            reading = true;
-            end();
+            clients_read = true;
+            live_end();
         }
 }
 
 static void the_end_of_the_loop_leaves_a_line(void)
 {
     begin();
-    reading = false;
+    clients_read = false;
     say("GET /large/8000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1);
     fw_loop_drop(&loop);
     expect_end("/large/8000000", 200, false);
     CHECK(fw_loop_init(&loop, &config));
-    reading = true;
-    end();
+    clients_read = true;
+    live_end();
 }
 
 static void take_50_ms(struct fw_conn *conn)
@@ -300,14 +231,14 @@ static void leave_within_50_ms(struct fw_conn *conn)
 {
     (void)conn;
     fault_clock_step(50);
-    peer_close(&client);
+    peer_close(client);
     usleep(1000); /* the loopback interface delivers the end before close() returns; it costs nothing to be
                      sure */
 }
 
 static void how_long_it_took(void)
 {
-    begin_with("%(M)s %(s)s", memfd_create("log", MFD_CLOEXEC));
+    begin_with("%(M)s %(s)s", -1);
     say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
     expect("0 200\n");
     before_serving = take_50_ms;
@@ -316,24 +247,24 @@ static void how_long_it_took(void)
     before_serving = leave_within_50_ms;
     say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
     expect("0 200\n50 200\n50 200\n50 499\n");
-    end();
+    live_end();
 }
 
 static void say_no_more_within_50_ms(struct fw_conn *conn)
 {
     (void)conn;
     fault_clock_step(50);
-    shutdown(client.fd, SHUT_WR);
+    shutdown(client->fd, SHUT_WR);
 }
 
 /* Who leaves when all of the answer is sent, while close() goes on for long, say, has had it. */
 static void a_client_that_leaves_with_the_whole_answer(void)
 {
-    begin_with("%(M)s %(s)s", memfd_create("log", MFD_CLOEXEC));
+    begin_with("%(M)s %(s)s", -1);
     before_serving = say_no_more_within_50_ms;
     say("GET /large/9000 HTTP/1.1\r\nHost: a\r\n\r\n"); /* so large a block is sent at once */
     expect("50 200\n");
-    end();
+    live_end();
 }
 
 /* Half a connection is closed by hardly anybody, and who does so before a quick answer is not gone. */
@@ -341,10 +272,10 @@ static void a_client_that_says_no_more_and_reads(void)
 {
     begin();
     say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    shutdown(client.fd, SHUT_WR);
+    shutdown(client->fd, SHUT_WR);
     expect("127.0.0.1 GET /echo HTTP/1.1|200|10\n");
-    TURN_UNTIL(client.ended);
-    end();
+    TURN_UNTIL(client->ended);
+    live_end();
 }
 
 static void lines_of_a_turn_are_written_together(void)
@@ -355,9 +286,9 @@ static void lines_of_a_turn_are_written_together(void)
         strcat(many, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
     say(many);
     TURN_UNTIL(loop.requests == 20);
-    CHECK(strlen(lines()) == 20 * strlen("127.0.0.1 GET /echo HTTP/1.1|200|10\n"));
+    CHECK(strlen(live_lines()) == 20 * strlen("127.0.0.1 GET /echo HTTP/1.1|200|10\n"));
     CHECK_EQUAL(fault_calls(FAULT_writev), 1);
-    end();
+    live_end();
 }
 
 /* A pipe that is full: nothing waits for it, the loop looks again by itself, and then all lines are there. */
@@ -370,18 +301,19 @@ static void a_pipe_that_is_full_for_a_while(void)
         ;
     begin_with("%(s)s", ends[1]);
     say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-    TURN_UNTIL(loop.requests == 1 && client.got.len > 0);
+    TURN_UNTIL(loop.requests == 1 && client->got.len > 0);
     CHECK(fw_loop_lines_wait(&loop));
-    turn();
+    live_turn();
     CHECK_EQUAL(fault_wait_ms(), 250);
     CHECK_EQUAL(fault_polls_that_waited(), 0);
     while (read(ends[0], filler, sizeof filler) > 0)
         ;
-    turn();
+    live_turn();
     CHECK(read(ends[0], filler, sizeof filler) == 4 && memcmp(filler, "200\n", 4) == 0);
     CHECK(!fw_loop_lines_wait(&loop));
+    live_end();
     close(ends[0]);
-    end();
+    close(ends[1]);
 }
 
 /* The application hangs, and the lines before it are not held by it. */
@@ -392,14 +324,14 @@ static void the_monitor_writes_lines(void)
     CHECK(fw_monitor_init(&monitor, &loop, 1));
     struct fw_player *me = &monitor.baton.players[0];
     struct fw_access_entry entry = {.status = 200, .base = ""};
-    fw_access_note(&access_log, &entry);
+    fw_access_note(config.access, &entry);
     fw_monitor_offer(&monitor, me, NULL);
-    uint64_t give_up = peer_now_ms() + GIVE_UP_MS;
-    while (strcmp(lines(), "- -|200|0\n") != 0 && CHECK(peer_now_ms() < give_up))
+    uint64_t give_up = peer_now_ms() + LIVE_GIVE_UP_MS;
+    while (strcmp(live_lines(), "- -|200|0\n") != 0 && CHECK(peer_now_ms() < give_up))
         usleep(200);
     CHECK(fw_monitor_reclaim(&monitor, me));
     fw_monitor_drop(&monitor);
-    end();
+    live_end();
 }
 
 /* Whatever fails: a request has one line or is counted, and nothing leaks. */
@@ -413,19 +345,19 @@ static void the_nth_call_fails(void)
                        calls[c] == FAULT_alloc    ? ENOMEM
                        : calls[c] == FAULT_writev ? EIO
                                                   : ECONNRESET);
-            for (int i = 0; i < 3 && client.fd >= 0 && !client.ended && !client.reset; i++) {
+            for (int i = 0; i < 3 && client->fd >= 0 && !client->ended && !client->reset; i++) {
                 uint64_t before = loop.requests;
                 say("GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
-                TURN_UNTIL(loop.requests > before || client.ended || client.reset || fault_was_hit());
-                turn();
-                turn();
+                TURN_UNTIL(loop.requests > before || client->ended || client->reset || fault_was_hit());
+                live_turn();
+                live_turn();
             }
             uint64_t count = 0;
-            for (const char *at = lines(); (at = strchr(at, '\n')) != NULL; at++)
+            for (const char *at = live_lines(); (at = strchr(at, '\n')) != NULL; at++)
                 count++;
-            fw_test_note("%s %lu: %s", fault_name(calls[c]), n, lines());
-            CHECK(count + access_log.sink.lost >= loop.requests && count <= 4);
-            end();
+            fw_test_note("%s %lu: %s", fault_name(calls[c]), n, live_lines());
+            CHECK(count + config.access->sink.lost >= loop.requests && count <= 4);
+            live_end();
         }
 }
 

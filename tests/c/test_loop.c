@@ -1,11 +1,7 @@
 /* Tests of fw_loop: real listeners and clients, app.c for an application, a clock that is stepped. */
 #define _GNU_SOURCE
-#include "app.h"
 #include "cases.h"
-#include "fault.h"
-#include "fw_test.h"
-#include "peer.h"
-#include "script.h"
+#include "live.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,76 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { GIVE_UP_MS = 20000, CLIENTS_MOST = 200, FAMILIES = 3 };
-enum {
-    HEAD_MS = 3000,
-    BODY_MS = 4000,
-    KEEPALIVE_MS = 5000,
-    WRITE_MS = 6000,
-    LINGER_MS = 1000,
-    GRACE_MS = 30000,
-    LEAVE_IDLE_MS = 2000
-};
-
-static struct fw_loop loop;
-static struct fw_loop_config config;
 static struct fw_board *board;
-static int listeners[FAMILIES];
-static struct peer clients[CLIENTS_MOST];
-static size_t client_count;
-static int descriptors;
-static void (*before_serving)(struct fw_conn *conn);
-
-static void configure(void)
-{
-    fault_reset();
-    fault_clock_stop();
-    descriptors = fault_descriptors();
-    board = fw_board_create(1);
-    config = (struct fw_loop_config){
-        .limits = fw_limits_default(),
-        .timeouts = {HEAD_MS, BODY_MS, KEEPALIVE_MS, WRITE_MS, LINGER_MS},
-        .body_memory = 8000,
-        .queue_mark = 100000,
-        .connections = 1000,
-        .grace_ms = GRACE_MS,
-        .leave_idle_ms = LEAVE_IDLE_MS,
-        .tmpdir = "/tmp",
-        .server = "Server: test\r\n",
-        .slot = &board->slots[0],
-    };
-    client_count = 0;
-    before_serving = NULL;
-    app_while_waiting = NULL;
-    app_only_echoes = false;
-}
-
-static void start(void)
-{
-    CHECK(fw_loop_init(&loop, &config));
-    for (int family = 0; family < FAMILIES; family++) {
-        listeners[family] = peer_listen((enum peer_family)family);
-        CHECK(fw_loop_add_listener(&loop, listeners[family], family == PEER_UNIX));
-    }
-}
-
-static void begin(void)
-{
-    configure();
-    start();
-}
-
-static void end(void)
-{
-    while (client_count > 0)
-        peer_close(&clients[--client_count]);
-    fw_loop_drop(&loop);
-    for (int family = 0; family < FAMILIES; family++)
-        close(listeners[family]);
-    fw_board_destroy(board);
-    CHECK_EQUAL(fault_blocks(), 0);
-    CHECK_EQUAL(fault_descriptors(), descriptors);
-}
 
 /* The lists are lists, in order of time, and every open connection stands in one. */
 static void check_lists(void)
@@ -115,87 +42,35 @@ static void check_lists(void)
     CHECK_EQUAL(board->slots[0].requests, loop.requests);
 }
 
-static void turn(void)
+static void configure(void)
 {
-    struct fw_conn *conn;
-    fw_loop_step(&loop);
-    while (atomic_load(&loop.stop) != FW_STOP_NOW && (conn = fw_loop_take(&loop)) != NULL) {
-        CHECK(conn->state == FW_CONN_APP && conn->queue == FW_QUEUE_NONE);
-        CHECK_EQUAL(board->slots[0].turn % 2, 1);
-        if (before_serving != NULL)
-            before_serving(conn);
-        app_serve(conn, &loop);
-        fw_loop_give(&loop, conn);
-    }
-    check_lists();
-    for (size_t i = 0; i < client_count; i++)
-        if (clients[i].fd >= 0)
-            peer_read(&clients[i]);
+    live_configure();
+    board = fw_board_create(1);
+    config.slot = &board->slots[0];
+    after_turn = check_lists;
 }
 
-/* Turns until the condition holds. */
-#define TURN_UNTIL(condition)                                                                                \
-    do {                                                                                                     \
-        uint64_t end_ms_ = peer_now_ms() + GIVE_UP_MS;                                                       \
-        while (!(condition) && CHECK(peer_now_ms() < end_ms_ && #condition))                                 \
-            turn();                                                                                          \
-    } while (0)
-
-/* Turns in which so much time passes. */
-static void pass(uint64_t ms)
+static void start(void)
 {
-    fault_clock_wait(ms);
-    TURN_UNTIL(fault_clock_left() == 0);
-    turn();
+    CHECK(live_start());
 }
 
-/* Some turns, for what must not happen in them. */
-static void turns(int count)
+static void begin(void)
 {
-    while (count-- > 0)
-        turn();
+    configure();
+    start();
 }
 
-static struct peer *connect_to(enum peer_family family)
+static void end(void)
 {
-    struct peer *client = &clients[client_count++];
-    *client = (struct peer){.fd = peer_connect(listeners[family])};
-    return client;
-}
-
-/* A connection that the loop has accepted. */
-static struct peer *accepted(enum peer_family family)
-{
-    uint32_t before = loop.connections;
-    struct peer *client = connect_to(family);
-    TURN_UNTIL(loop.connections > before);
-    return client;
-}
-
-static void say(struct peer *client, const char *text)
-{
-    CHECK_EQUAL(peer_write(client, text, strlen(text)), strlen(text));
-}
-
-/* How many whole answers with this status are there, one behind the other; -1: something else is there, too.
- */
-static int answers_of(const struct peer *client, int status)
-{
-    struct answer answer = {0};
-    size_t at = 0;
-    int count = 0;
-    while (at < client->got.len && count >= 0) {
-        long n = answer_read(&answer, client->got.data + at, client->got.len - at, false, client->ended);
-        at += n > 0 ? (size_t)n : 0;
-        count = n > 0 && answer.status == status ? count + 1 : -1;
-    }
-    answer_drop(&answer);
-    return count;
+    live_stop();
+    fw_board_destroy(board);
+    live_nothing_is_left();
 }
 
 static bool has_answers(const struct peer *client, int count)
 {
-    return answers_of(client, 200) == count;
+    return live_answers(client, 200) == count;
 }
 
 static const char hello[] = "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -218,11 +93,11 @@ static void every_family(void)
     static const char *const addresses[] = {"127.0.0.1", "::1", ""};
     begin();
     before_serving = see;
-    for (int family = 0; family < FAMILIES; family++) {
-        struct peer *client = connect_to((enum peer_family)family);
+    for (int family = 0; family < LIVE_FAMILIES; family++) {
+        struct peer *client = live_connect((enum peer_family)family);
         struct sockaddr_in6 own = {0}; /* the port stands at the same place in both */
         socklen_t len = sizeof own;
-        say(client, hello);
+        live_say(client, hello);
         TURN_UNTIL(has_answers(client, 1));
         getsockname(client->fd, (struct sockaddr *)&own, &len);
         CHECK(strcmp(seen_addr, addresses[family]) == 0);
@@ -252,8 +127,8 @@ static void mapped_addresses(void)
     *client = (struct peer){.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
     connect(client->fd, (struct sockaddr *)&v4, sizeof v4);
     before_serving = see;
-    turn();
-    say(client, hello);
+    live_turn();
+    live_say(client, hello);
     TURN_UNTIL(has_answers(client, 1));
     CHECK(strcmp(seen_addr, "127.0.0.1") == 0 && seen_listener == 3);
     close(both);
@@ -264,13 +139,13 @@ static void mapped_addresses(void)
 static void a_request_costs_two_calls(void)
 {
     begin();
-    struct peer *client = accepted(PEER_V4);
-    say(client, hello);
+    struct peer *client = live_accepted(PEER_V4);
+    live_say(client, hello);
     TURN_UNTIL(has_answers(client, 1));
     unsigned long recvs = fault_calls(FAULT_recv), sends = fault_calls(FAULT_send),
                   ctls = fault_calls(FAULT_epoll_ctl), allocs = fault_calls(FAULT_alloc);
     for (int i = 2; i <= 101; i++) {
-        say(client, hello);
+        live_say(client, hello);
         TURN_UNTIL(has_answers(client, i));
     }
     CHECK_EQUAL(fault_calls(FAULT_recv) - recvs, 100);
@@ -285,14 +160,14 @@ static void a_request_costs_two_calls(void)
 static void idle_connections_are_cheap(void)
 {
     begin();
-    for (int i = 0; i < CLIENTS_MOST; i++)
-        say(accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
-    for (int i = 0; i < CLIENTS_MOST; i++)
+    for (int i = 0; i < LIVE_CLIENTS; i++)
+        live_say(live_accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
+    for (int i = 0; i < LIVE_CLIENTS; i++)
         TURN_UNTIL(has_answers(&clients[i], 1));
     size_t pooled =
         loop.env.blocks.count * loop.env.blocks.size + loop.env.fields.count * loop.env.fields.size;
     CHECK(pooled <= 3 * (FW_BUF_BLOCK + 4000)); /* one connection after the other has used the same block */
-    CHECK((fault_bytes() - pooled) / CLIENTS_MOST < 1024);
+    CHECK((fault_bytes() - pooled) / LIVE_CLIENTS < 1024);
     end();
 }
 
@@ -301,11 +176,11 @@ static void a_socket_is_handed_over(void)
 {
     for (int closed_by_user = 0; closed_by_user < 2; closed_by_user++) {
         begin();
-        struct peer *client = accepted(PEER_V4), *other = accepted(PEER_V4);
+        struct peer *client = live_accepted(PEER_V4), *other = live_accepted(PEER_V4);
         struct fw_conn *conn;
-        say(client, hello);
+        live_say(client, hello);
         TURN_UNTIL(has_answers(client, 1)); /* it has waited in the poller by now */
-        say(client, hello);
+        live_say(client, hello);
         while ((conn = fw_loop_take(&loop)) == NULL)
             fw_loop_step(&loop);
         unsigned long ctls = fault_calls(FAULT_epoll_ctl);
@@ -313,8 +188,8 @@ static void a_socket_is_handed_over(void)
         CHECK_EQUAL(fault_calls(FAULT_epoll_ctl), ctls + 1);
         CHECK(!conn->polled && conn->queue == FW_QUEUE_NONE);
         CHECK_EQUAL(loop.connections, 2);
-        say(client, "frames");
-        say(other, hello);
+        live_say(client, "frames");
+        live_say(other, hello);
         fw_loop_step(&loop); /* as a loop may that others step meanwhile */
         for (int i = 0; i < loop.event_count; i++)
             CHECK(loop.events[i].who != conn);
@@ -352,7 +227,7 @@ static void random_streams(void)
         begin();
         app_while_waiting = all_read;
         int room = (int)(2000 + fw_random(&random, 60000));
-        for (int family = 0; family < FAMILIES; family++)
+        for (int family = 0; family < LIVE_FAMILIES; family++)
             setsockopt(listeners[family], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         for (size_t i = 0; i < COUNT; i++) {
             uint32_t requests = 1 + fw_random(&random, 12);
@@ -373,9 +248,9 @@ static void random_streams(void)
                                                         : "GET",
                            target, body ? fw_random(&random, most) : 0, how);
             }
-            connect_to((enum peer_family)fw_random(&random, FAMILIES));
+            live_connect((enum peer_family)fw_random(&random, LIVE_FAMILIES));
         }
-        uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+        uint64_t end_ms = peer_now_ms() + LIVE_GIVE_UP_MS;
         size_t over = 0;
         while (over < COUNT && CHECK(peer_now_ms() < end_ms)) {
             struct fw_conn *conn;
@@ -440,12 +315,12 @@ static void answers_of_one_turn(void)
         call_us = cases[each].call_us;
         begin();
         for (int i = 0; i < COUNT; i++)
-            accepted(PEER_UNIX);
+            live_accepted(PEER_UNIX);
         for (int i = 0; i < COUNT; i++)
-            say(&clients[i], hello);
+            live_say(&clients[i], hello);
         answered_count = 0;
         before_serving = look_who_has_his_answer;
-        turn();
+        live_turn();
         CHECK_EQUAL(answered_count, COUNT);
         for (size_t i = 0; i < COUNT; i++) {
             CHECK_EQUAL(answered_before[i], cases[each].answered_before[i]);
@@ -459,8 +334,8 @@ static void answers_of_one_turn(void)
 static void answers_that_wait_when_the_loop_ends(void)
 {
     begin();
-    struct peer *client = accepted(PEER_UNIX);
-    say(client, hello);
+    struct peer *client = live_accepted(PEER_UNIX);
+    live_say(client, hello);
     fw_loop_step(&loop);
     struct fw_conn *conn = fw_loop_take(&loop);
     app_serve(conn, &loop);
@@ -555,14 +430,14 @@ static void check_events(const struct test_case *test, const struct peer *client
 /* Send the case in two pieces (or, `cut` SIZE_MAX, byte by byte), and say that this was all. */
 static void play(const struct test_case *test, enum peer_family family, size_t cut)
 {
-    struct peer *client = accepted(family);
+    struct peer *client = live_accepted(family);
     const struct text *input = &test->input;
     size_t sent = 0;
     fw_test_note("%s, cut at %zu", test->name, cut);
     while (sent < input->len && !client->ended) {
         size_t until = cut == SIZE_MAX ? sent + 1 : sent < cut ? cut : input->len;
         sent += peer_write(client, input->data + sent, until - sent);
-        turn();
+        live_turn();
     }
     shutdown(client->fd, SHUT_WR);
     TURN_UNTIL(client->ended || client->reset);
@@ -609,10 +484,10 @@ static void pipelining_starves_nobody(void)
 {
     begin();
     order_count = 0;
-    struct peer *greedy = accepted(PEER_V4), *modest = accepted(PEER_UNIX);
+    struct peer *greedy = live_accepted(PEER_V4), *modest = live_accepted(PEER_UNIX);
     for (int i = 0; i < 20; i++)
-        say(greedy, hello);
-    say(modest, hello);
+        live_say(greedy, hello);
+    live_say(modest, hello);
     before_serving = note_order;
     TURN_UNTIL(has_answers(greedy, 20) && has_answers(modest, 1));
     size_t at = 0;
@@ -632,9 +507,9 @@ static void slow_client_reads(void)
     waits++;
     zero_waits += fault_wait_ms() == 0;
     if (waits == 1)
-        say(bad, "no request\r\n\r\n");
+        live_say(bad, "no request\r\n\r\n");
     if (waits == 2)
-        say(late, hello);
+        live_say(late, hello);
     peer_read(bad);
     peer_read(late);
     if (waits > 6) {
@@ -652,24 +527,24 @@ static void a_slow_reader_keeps_nobody_from_his_refusal(void)
         struct script script = {0};
         script_add(&script, "GET", "/stream/20/30000", 0, SCRIPT_PLAIN);
         begin();
-        bad = accepted(PEER_V4);
-        late = accepted(PEER_V4);
-        slow = accepted(tcp ? PEER_V4 : PEER_UNIX);
+        bad = live_accepted(PEER_V4);
+        late = live_accepted(PEER_V4);
+        slow = live_accepted(tcp ? PEER_V4 : PEER_UNIX);
         waits = zero_waits = 0;
         app_while_waiting = slow_client_reads;
         int room = 20000;
         setsockopt(slow->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
         for (struct fw_conn *conn = loop.queues[FW_QUEUE_HEAD].first; conn != NULL; conn = conn->next)
             setsockopt(conn->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-        say(slow, script.requests.data);
+        live_say(slow, script.requests.data);
         struct fw_conn *conn;
-        uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+        uint64_t end_ms = peer_now_ms() + LIVE_GIVE_UP_MS;
         while ((conn = fw_loop_take(&loop)) == NULL && CHECK(peer_now_ms() < end_ms))
             fw_loop_step(&loop);
         app_serve(conn, &loop);
         CHECK(waits > 6);
         CHECK(zero_waits < waits / 2); /* `late` was ready all the time: that is no reason to spin */
-        CHECK_EQUAL(answers_of(bad, 400), 1);
+        CHECK_EQUAL(live_answers(bad, 400), 1);
         CHECK_EQUAL(late->got.len, 0); /* nobody calls the application while it is busy */
         fw_loop_give(&loop, conn);
         TURN_UNTIL(script_check(&script, slow).whole == 1 && has_answers(late, 1));
@@ -689,11 +564,11 @@ static void who_never_reads_is_reset(void)
     configure();
     config.timeouts.head_ms = 1000000; /* of `other` */
     start();
-    slow = accepted(PEER_V4);
-    struct peer *other = accepted(PEER_V6);
+    slow = live_accepted(PEER_V4);
+    struct peer *other = live_accepted(PEER_V6);
     waits = 0;
     app_while_waiting = time_passes;
-    say(slow, "GET /stream/2000/30000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    live_say(slow, "GET /stream/2000/30000 HTTP/1.1\r\nHost: a\r\n\r\n");
     int fd = slow->fd;
     slow->fd = -1;
     TURN_UNTIL(loop.connections == 1);
@@ -701,7 +576,7 @@ static void who_never_reads_is_reset(void)
     CHECK(loop.env.refusals.count == 1 && loop.env.refusals.each[0].error == FW_E_WRITE_TIMEOUT);
     slow->fd = fd;
     TURN_UNTIL(slow->reset);
-    say(other, hello);
+    live_say(other, hello);
     TURN_UNTIL(has_answers(other, 1));
     end();
 }
@@ -719,9 +594,9 @@ static void leaving_ends_the_wait_for_room(void)
     configure();
     config.timeouts.write_ms = 1000000;
     start();
-    slow = accepted(PEER_V4);
-    struct peer *idle = accepted(PEER_V4);
-    say(slow, "GET /stream/2000/30000 HTTP/1.0\r\n\r\n");
+    slow = live_accepted(PEER_V4);
+    struct peer *idle = live_accepted(PEER_V4);
+    live_say(slow, "GET /stream/2000/30000 HTTP/1.0\r\n\r\n");
     waits = 0;
     app_while_waiting = stop_in_the_middle;
     int fd = slow->fd;
@@ -757,16 +632,16 @@ static void deadlines_are_kept_in_order(void)
     begin();
     bool gone[COUNT_OF(kinds) * EACH] = {false};
     for (size_t i = 0; i < COUNT_OF(gone); i++) {
-        struct peer *client = accepted(i % 2 ? PEER_V4 : PEER_UNIX);
-        say(client, kinds[i % COUNT_OF(kinds)].sent);
+        struct peer *client = live_accepted(i % 2 ? PEER_V4 : PEER_UNIX);
+        live_say(client, kinds[i % COUNT_OF(kinds)].sent);
         bool answered =
             kinds[i % COUNT_OF(kinds)].status == 200 || kinds[i % COUNT_OF(kinds)].ms == LINGER_MS;
         TURN_UNTIL(!answered || client->got.len > 0);
         TURN_UNTIL(answered || kinds[i % COUNT_OF(kinds)].sent[0] == '\0' ||
                    loop.queues[FW_QUEUE_HEAD].count + loop.queues[FW_QUEUE_BODY].count > 0);
-        turns(2);
+        live_turns(2);
         if (i % COUNT_OF(kinds) == COUNT_OF(kinds) - 1)
-            pass(100); /* the kinds of one group begin at one time */
+            live_pass(100); /* the kinds of one group begin at one time */
     }
     for (uint64_t now = EACH * 100; now < KEEPALIVE_MS + LINGER_MS + EACH * 100; now += 50) {
         for (size_t i = 0; i < COUNT_OF(gone); i++) {
@@ -779,14 +654,14 @@ static void deadlines_are_kept_in_order(void)
                 gone[i] = true;
                 TURN_UNTIL(client->ended);
                 if (kinds[kind].status != 0)
-                    CHECK_EQUAL(answers_of(client, kinds[kind].status), 1);
+                    CHECK_EQUAL(live_answers(client, kinds[kind].status), 1);
                 else
                     CHECK_EQUAL(client->got.len, 0);
             }
             if (!want && kinds[kind].ms != LINGER_MS)
                 CHECK(!clients[i].ended);
         }
-        pass(50);
+        live_pass(50);
     }
     TURN_UNTIL(loop.connections == 0);
     end();
@@ -797,21 +672,21 @@ static void trickling(void)
 {
     static const char head[] = "GET /echo HTTP/1.1\r\nHost: a";
     begin();
-    struct peer *client = accepted(PEER_V4);
+    struct peer *client = live_accepted(PEER_V4);
     size_t sent = 0;
     while (!client->ended && sent < sizeof head) {
         CHECK_EQUAL(peer_write(client, head + sent++, 1), 1);
-        pass(500);
+        live_pass(500);
     }
-    CHECK(sent <= HEAD_MS / 500 + 1 && answers_of(client, 408) == 1);
-    client = accepted(PEER_V4);
-    say(client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");
-    turns(3);
+    CHECK(sent <= HEAD_MS / 500 + 1 && live_answers(client, 408) == 1);
+    client = live_accepted(PEER_V4);
+    live_say(client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");
+    live_turns(3);
     for (int i = 0; i < 20; i++) {
         CHECK_EQUAL(client->got.len, 0);
-        pass(BODY_MS - 100);
-        say(client, "b");
-        turns(3);
+        live_pass(BODY_MS - 100);
+        live_say(client, "b");
+        live_turns(3);
     }
     TURN_UNTIL(has_answers(client, 1));
     end();
@@ -834,32 +709,32 @@ static void bodies_have_a_rate(void)
             configure();
             config.timeouts.body_rate = 100;
             start();
-            struct peer *client = accepted(PEER_V4);
+            struct peer *client = live_accepted(PEER_V4);
             text_print(&text, "POST /lines HTTP/1.1\r\nHost: a\r\n%s: %s\r\n\r\n",
                        chunked ? "Transfer-Encoding" : "Content-Length", chunked ? "chunked" : "8000");
             if (chunked)
                 text_print(&text, "%x\r\n", BODY);
-            say(client, text.data);
+            live_say(client, text.data);
             TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
             size_t sent = 0, passed = 0, share = cases[i].bytes * 1000 / cases[i].every_ms;
             while (sent < BODY && client->got.len == 0) {
-                pass(cases[i].every_ms);
+                live_pass(cases[i].every_ms);
                 passed += cases[i].every_ms;
                 size_t most = BODY - sent < cases[i].bytes ? BODY - sent : cases[i].bytes;
                 sent += peer_write(client, portion, most);
-                turns(2);
+                live_turns(2);
                 if (passed < BODY_MS)
                     CHECK_EQUAL(client->got.len, 0);
             }
             if (cases[i].kept) {
                 if (chunked)
-                    say(client, "\r\n0\r\n\r\n");
+                    live_say(client, "\r\n0\r\n\r\n");
                 CHECK_EQUAL(sent, BODY);
                 TURN_UNTIL(has_answers(client, 1));
                 CHECK_EQUAL(loop.env.refusals.count, 0);
             } else {
                 TURN_UNTIL(client->ended);
-                CHECK_EQUAL(answers_of(client, 408), 1);
+                CHECK_EQUAL(live_answers(client, 408), 1);
                 CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_BODY_RATE);
                 CHECK(passed <= BODY_MS * 100 / (100 - share) + 2 * cases[i].every_ms);
             }
@@ -876,11 +751,11 @@ static void a_large_body_is_not_cut(void)
     configure();
     config.timeouts.body_rate = 240;
     start();
-    struct peer *client = accepted(PEER_V4);
-    say(client, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    struct peer *client = live_accepted(PEER_V4);
+    live_say(client, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
     TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
     for (int i = 0; i < 200; i++) {
-        pass(i % 5 == 0 ? BODY_MS - 100 : 1000); /* eighty times the timeout altogether */
+        live_pass(i % 5 == 0 ? BODY_MS - 100 : 1000); /* eighty times the timeout altogether */
         CHECK_EQUAL(peer_write(client, portion, sizeof portion), sizeof portion);
     }
     TURN_UNTIL(has_answers(client, 1));
@@ -895,22 +770,23 @@ static void without_a_timeout(void)
         configure();
         config.timeouts = (struct fw_timeouts){.linger_ms = LINGER_MS, .body_rate = rate};
         start();
-        struct peer *silent = accepted(PEER_V4), *half = accepted(PEER_UNIX), *body = accepted(PEER_V4);
-        say(half, "GET / HT");
-        say(body, post);
+        struct peer *silent = live_accepted(PEER_V4), *half = live_accepted(PEER_UNIX),
+                    *body = live_accepted(PEER_V4);
+        live_say(half, "GET / HT");
+        live_say(body, post);
         TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
-        turns(2);
-        pass(59000);
+        live_turns(2);
+        live_pass(59000);
         CHECK_EQUAL(loop.connections, 3);
-        pass(rate > 0 ? 1000 : 3600000);
+        live_pass(rate > 0 ? 1000 : 3600000);
         if (rate > 0) {
-            TURN_UNTIL(answers_of(body, 408) == 1);
+            TURN_UNTIL(live_answers(body, 408) == 1);
             CHECK_EQUAL(loop.env.refusals.each[0].error, FW_E_BODY_RATE);
             TURN_UNTIL(body->ended);
-            pass(3600000);
+            live_pass(3600000);
         } else {
             CHECK_EQUAL(loop.connections, 3);
-            say(body, "123456789");
+            live_say(body, "123456789");
             TURN_UNTIL(has_answers(body, 1));
         }
         CHECK(!silent->ended && !half->ended);
@@ -924,12 +800,12 @@ static void without_lingering(void)
     configure();
     config.timeouts.linger_ms = 0;
     start();
-    struct peer *client = accepted(PEER_V4);
+    struct peer *client = live_accepted(PEER_V4);
     uint64_t began = loop.env.clock.now_ms;
-    say(client, "x y\r\n\r\n");
+    live_say(client, "x y\r\n\r\n");
     TURN_UNTIL(loop.connections == 0);
     CHECK_EQUAL(loop.env.clock.now_ms, began);
-    CHECK_EQUAL(answers_of(client, 400), 1);
+    CHECK_EQUAL(live_answers(client, 400), 1);
     end();
 }
 
@@ -977,21 +853,21 @@ static void answers_have_a_rate(void)
         config.timeouts.write_rate = cases[i / COUNT_OF(targets)].rate;
         config.timeouts.write_ms = cases[i / COUNT_OF(targets)].write_ms;
         start();
-        slow = accepted(PEER_UNIX);
+        slow = live_accepted(PEER_UNIX);
         int room = 4608;
         setsockopt(loop.queues[FW_QUEUE_HEAD].first->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-        say(slow, script.requests.data);
+        live_say(slow, script.requests.data);
         sips = 0;
         app_while_waiting = take_a_sip;
         struct peer *client = slow, hidden = *slow;
-        client->fd = -1; /* turn() reads nothing for it */
+        client->fd = -1; /* live_turn() reads nothing for it */
         slow = &hidden;
         TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1 || loop.connections == 0);
-        uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+        uint64_t end_ms = peer_now_ms() + LIVE_GIVE_UP_MS;
         while (loop.queues[FW_QUEUE_WRITE].count == 1 && CHECK(peer_now_ms() < end_ms)) {
             take_a_sip();
             TURN_UNTIL(fault_clock_left() == 0 || loop.queues[FW_QUEUE_WRITE].count == 0);
-            turns(2);
+            live_turns(2);
         }
         CHECK_EQUAL(loop.env.refusals.count, !kept);
         if (!kept)
@@ -1018,16 +894,16 @@ static void answers_have_a_rate(void)
 static void the_wait_is_as_long_as_it_may_be(void)
 {
     begin();
-    turn();
+    live_turn();
     CHECK_EQUAL(fault_wait_ms(), -1);
-    struct peer *client = accepted(PEER_V4);
-    turn();
+    struct peer *client = live_accepted(PEER_V4);
+    live_turn();
     CHECK_EQUAL(fault_wait_ms(), HEAD_MS);
-    pass(1);
+    live_pass(1);
     CHECK_EQUAL(fault_wait_ms(), HEAD_MS - 1);
-    say(client, hello);
+    live_say(client, hello);
     TURN_UNTIL(has_answers(client, 1));
-    turn();
+    live_turn();
     CHECK_EQUAL(fault_wait_ms(), KEEPALIVE_MS);
     end();
 }
@@ -1042,20 +918,20 @@ static void spare_files_are_freed(void)
     char *body = calloc(LONG, 1);
     text_add(&request, body, LONG);
     free(body);
-    struct peer *client = accepted(PEER_V4);
-    for (size_t sent = 0; sent < request.len && CHECK(client->fd >= 0); turn())
+    struct peer *client = live_accepted(PEER_V4);
+    for (size_t sent = 0; sent < request.len && CHECK(client->fd >= 0); live_turn())
         sent += peer_write(client, request.data + sent, request.len - sent);
     TURN_UNTIL(client->got.len > 0 && loop.queues[FW_QUEUE_KEEPALIVE].count == 1);
     peer_close(client);
     TURN_UNTIL(loop.connections == 0);
     CHECK(loop.env.spill.count == 1 && loop.env.spill.bytes == LONG);
-    turn();
+    live_turn();
     CHECK(fault_wait_ms() > 0 && fault_wait_ms() <= FW_SPILL_KEPT_MS);
-    pass(FW_SPILL_KEPT_MS - 1);
+    live_pass(FW_SPILL_KEPT_MS - 1);
     CHECK_EQUAL(loop.env.spill.bytes, LONG);
-    pass(1);
+    live_pass(1);
     TURN_UNTIL(loop.env.spill.count == 0);
-    turn();
+    live_turn();
     CHECK_EQUAL(fault_wait_ms(), -1);
     text_drop(&request);
     end();
@@ -1073,23 +949,23 @@ static void a_long_call_costs_no_connection(void)
     begin();
     enum { COUNT = 150 }; /* more than a batch of events */
     for (int i = 0; i < COUNT; i++)
-        say(accepted(i % 2 ? PEER_V6 : PEER_UNIX), hello);
+        live_say(live_accepted(i % 2 ? PEER_V6 : PEER_UNIX), hello);
     for (int i = 0; i < COUNT; i++)
         TURN_UNTIL(has_answers(&clients[i], 1));
-    pass(KEEPALIVE_MS / 2);
-    struct peer *halfway = accepted(PEER_V4);
-    say(halfway, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    live_pass(KEEPALIVE_MS / 2);
+    struct peer *halfway = live_accepted(PEER_V4);
+    live_say(halfway, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
-    pass(BODY_MS / 4);
-    say(&clients[0], hello);
+    live_pass(BODY_MS / 4);
+    live_say(&clients[0], hello);
     before_serving = a_long_call;
     struct fw_conn *conn;
-    uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+    uint64_t end_ms = peer_now_ms() + LIVE_GIVE_UP_MS;
     while ((conn = fw_loop_take(&loop)) == NULL && CHECK(peer_now_ms() < end_ms))
         fw_loop_step(&loop);
     for (int i = 1; i < COUNT; i++) /* all of them speak while it lasts */
-        say(&clients[i], hello);
-    say(halfway, "cde");
+        live_say(&clients[i], hello);
+    live_say(halfway, "cde");
     a_long_call(conn);
     app_serve(conn, &loop);
     fw_loop_give(&loop, conn);
@@ -1097,9 +973,9 @@ static void a_long_call_costs_no_connection(void)
     for (int i = 0; i < COUNT; i++)
         TURN_UNTIL(has_answers(&clients[i], 2));
     TURN_UNTIL(has_answers(halfway, 1));
-    turns(5);
+    live_turns(5);
     CHECK_EQUAL(loop.connections, COUNT + 1); /* among them the one whose call it was */
-    pass(KEEPALIVE_MS);
+    live_pass(KEEPALIVE_MS);
     TURN_UNTIL(loop.connections == 0);
     end();
 }
@@ -1120,21 +996,21 @@ static void more_clients_than_connections(void)
     config.connections = 3;
     start();
     for (int i = 0; i < 5; i++)
-        say(connect_to(PEER_V4), i < 3 ? "GET /echo HTTP/1.1\r\nHost" : hello);
+        live_say(live_connect(PEER_V4), i < 3 ? "GET /echo HTTP/1.1\r\nHost" : hello);
     TURN_UNTIL(loop.connections == 3);
-    turns(5);
+    live_turns(5);
     CHECK_EQUAL(loop.connections, 3);
-    pass(100);
+    live_pass(100);
     CHECK_EQUAL(fault_wait_ms(), HEAD_MS - 100); /* who waits in the backlog costs nothing */
     CHECK(clients[3].got.len == 0 && clients[4].got.len == 0);
     shutdown(clients[1].fd, SHUT_WR);
     TURN_UNTIL(has_answers(&clients[3], 1));
     for (int i = 0; i < 3; i += 2)
-        say(&clients[i], ": a\r\n\r\n"); /* who was there first goes on, and nobody is reset */
+        live_say(&clients[i], ": a\r\n\r\n"); /* who was there first goes on, and nobody is reset */
     TURN_UNTIL(all_have_answers(0, 1) && all_have_answers(2, 1));
-    turns(5);
+    live_turns(5);
     CHECK(clients[4].got.len == 0);
-    pass(KEEPALIVE_MS);
+    live_pass(KEEPALIVE_MS);
     TURN_UNTIL(has_answers(&clients[4], 1));
     for (size_t i = 0; i < 5; i++)
         CHECK(!clients[i].reset);
@@ -1147,33 +1023,33 @@ static void the_idle_make_room(void)
     configure();
     config.connections = 4;
     start();
-    say(accepted(PEER_V4), "GET /echo HTTP/1.1\r\nHost");
+    live_say(live_accepted(PEER_V4), "GET /echo HTTP/1.1\r\nHost");
     for (int i = 1; i < 4; i++) {
-        say(accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
+        live_say(live_accepted(i % 2 ? PEER_V4 : PEER_UNIX), hello);
         TURN_UNTIL(has_answers(&clients[i], 1));
-        pass(10);
+        live_pass(10);
     }
-    turns(3);
+    live_turns(3);
     CHECK_EQUAL(fault_wait_ms(), HEAD_MS - 30); /* nobody has come: no reason to look */
-    say(connect_to(PEER_V4), hello);
-    say(connect_to(PEER_UNIX), hello);
-    turns(5);
+    live_say(live_connect(PEER_V4), hello);
+    live_say(live_connect(PEER_UNIX), hello);
+    live_turns(5);
     CHECK_EQUAL(fault_wait_ms(), 50); /* so long a sibling may take them */
-    pass(50);
+    live_pass(50);
     CHECK(fault_wait_ms() > 900 && fault_wait_ms() < 1000);
-    pass(900);
+    live_pass(900);
     CHECK(clients[4].got.len == 0 && clients[5].got.len == 0 && loop.connections == 4);
-    say(&clients[1], hello); /* the longest idle speaks in time */
+    live_say(&clients[1], hello); /* the longest idle speaks in time */
     fault_clock_step(100);
-    turns(5);
-    pass(50);
+    live_turns(5);
+    live_pass(50);
     TURN_UNTIL(all_have_answers(4, 2));
     TURN_UNTIL(clients[2].ended && clients[3].ended);
     TURN_UNTIL(has_answers(&clients[1], 2));
     CHECK_EQUAL(loop.connections, 4);
     for (size_t i = 0; i < 6; i++)
         CHECK(!clients[i].reset && clients[i].ended == (i == 2 || i == 3));
-    say(&clients[0], ": a\r\n\r\n");
+    live_say(&clients[0], ": a\r\n\r\n");
     TURN_UNTIL(has_answers(&clients[0], 1));
     CHECK_EQUAL(loop.env.refusals.count, 0);
     CHECK_EQUAL(loop.accept_errno, 0);
@@ -1187,16 +1063,16 @@ static void the_idle_stay_where_others_have_room(void)
     config.connections = 2;
     start();
     for (int i = 0; i < 2; i++) {
-        say(accepted(PEER_UNIX), hello);
+        live_say(live_accepted(PEER_UNIX), hello);
         TURN_UNTIL(has_answers(&clients[i], 1));
     }
-    pass(2000);
-    connect_to(PEER_UNIX);
+    live_pass(2000);
+    live_connect(PEER_UNIX);
     TURN_UNTIL(loop.crowded);
     int taken = accept(listeners[PEER_UNIX], NULL, NULL);
     CHECK(taken >= 0);
-    pass(1000);
-    turns(3);
+    live_pass(1000);
+    live_turns(3);
     CHECK(loop.connections == 2 && !clients[0].ended && !clients[1].ended);
     CHECK_EQUAL(fault_wait_ms(), KEEPALIVE_MS - 3000);
     close(taken);
@@ -1214,9 +1090,9 @@ static void a_flood_of_requests(void)
             begin();
             for (int n = 0; n < 500; n++)
                 text_print(&flood, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", targets[i]);
-            struct peer *client = accepted(tcp ? PEER_V4 : PEER_UNIX);
+            struct peer *client = live_accepted(tcp ? PEER_V4 : PEER_UNIX);
             int fd = client->fd, idle = 0;
-            uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+            uint64_t end_ms = peer_now_ms() + LIVE_GIVE_UP_MS;
             size_t at = 0, most = 0;
             while (idle < 5 && CHECK(peer_now_ms() < end_ms)) {
                 uint64_t before = loop.requests;
@@ -1224,7 +1100,7 @@ static void a_flood_of_requests(void)
                 size_t n = peer_write(client, flood.data + at, flood.len - at);
                 at = (at + n) % flood.len;
                 client->fd = -1;
-                turn();
+                live_turn();
                 most = fault_bytes() > most ? fault_bytes() : most;
                 idle = n == 0 && loop.requests == before ? idle + 1 : 0;
             }
@@ -1245,30 +1121,30 @@ static void accept_runs_out(void)
     static const int passing[] = {EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, EHOSTUNREACH};
     for (size_t i = 0; i < COUNT_OF(lasting); i++) {
         begin();
-        turn();
+        live_turn();
         fw_test_note("%s", strerror(lasting[i]));
-        struct peer *client = connect_to(PEER_V4);
-        say(client, hello);
+        struct peer *client = live_connect(PEER_V4);
+        live_say(client, hello);
         fault_fail(FAULT_accept4, 1, 1, lasting[i]);
         TURN_UNTIL(fault_was_hit());
         CHECK_EQUAL(loop.accept_errno, lasting[i]);
         unsigned long accepts = fault_calls(FAULT_accept4);
-        turns(5);
+        live_turns(5);
         CHECK_EQUAL(fault_calls(FAULT_accept4), accepts);
         CHECK(fault_wait_ms() > 0 && fault_wait_ms() <= 200);
         CHECK_EQUAL(client->got.len, 0);
-        pass(200);
+        live_pass(200);
         TURN_UNTIL(has_answers(client, 1));
-        turn();
+        live_turn();
         CHECK_EQUAL(fault_wait_ms(), KEEPALIVE_MS);
         end();
     }
     for (size_t i = 0; i < COUNT_OF(passing); i++) {
         begin();
-        turn();
+        live_turn();
         fw_test_note("%s", strerror(passing[i]));
-        struct peer *client = connect_to(PEER_V4);
-        say(client, hello);
+        struct peer *client = live_connect(PEER_V4);
+        live_say(client, hello);
         fault_fail(FAULT_accept4, 1, 2, passing[i]);
         TURN_UNTIL(has_answers(client, 1));
         CHECK(fault_was_hit() && loop.accept_errno == 0);
@@ -1280,8 +1156,8 @@ static void accept_runs_out(void)
 static void a_close_ends_the_rest(void)
 {
     begin();
-    struct peer *first = accepted(PEER_V4), *second = connect_to(PEER_V4);
-    say(second, hello);
+    struct peer *first = live_accepted(PEER_V4), *second = live_connect(PEER_V4);
+    live_say(second, hello);
     fault_fail(FAULT_accept4, 1, 1, EMFILE);
     TURN_UNTIL(fault_was_hit());
     shutdown(first->fd, SHUT_WR);
@@ -1293,12 +1169,12 @@ static void a_listener_that_cannot_be_polled(void)
 {
     begin();
     fault_fail(FAULT_epoll_ctl, 2, 1, ENOMEM);
-    struct peer *client = connect_to(PEER_UNIX);
-    say(client, hello);
-    turns(3);
+    struct peer *client = live_connect(PEER_UNIX);
+    live_say(client, hello);
+    live_turns(3);
     CHECK(loop.accept_errno == ENOMEM && client->got.len == 0);
     CHECK(fault_wait_ms() > 0 && fault_wait_ms() <= 200);
-    pass(200);
+    live_pass(200);
     TURN_UNTIL(has_answers(client, 1));
     end();
 }
@@ -1307,21 +1183,21 @@ static void a_listener_that_cannot_be_polled(void)
 static void events_of_a_socket_that_a_child_holds(void)
 {
     begin();
-    struct peer *client = accepted(PEER_UNIX);
+    struct peer *client = live_accepted(PEER_UNIX);
     int child = dup(loop.queues[FW_QUEUE_HEAD].first->fd);
-    say(client, "GET /close HTTP/1.1\r\nHost: a\r\n\r\n");
+    live_say(client, "GET /close HTTP/1.1\r\nHost: a\r\n\r\n");
     TURN_UNTIL(loop.connections == 0);
-    say(client, hello); /* an event for nobody */
-    turns(3);
+    live_say(client, hello); /* an event for nobody */
+    live_turns(3);
     CHECK_EQUAL(loop.connections, 0);
-    struct peer *next = accepted(PEER_V4), *third = accepted(PEER_V4);
-    say(client, hello); /* an event for somebody else */
-    turns(3);
+    struct peer *next = live_accepted(PEER_V4), *third = live_accepted(PEER_V4);
+    live_say(client, hello); /* an event for somebody else */
+    live_turns(3);
     CHECK_EQUAL(loop.connections, 2);
     shutdown(client->fd, SHUT_RDWR);
-    turns(3);
-    say(next, hello);
-    say(third, hello);
+    live_turns(3);
+    live_say(next, hello);
+    live_say(third, hello);
     TURN_UNTIL(has_answers(next, 1) && has_answers(third, 1));
     close(child);
     end();
@@ -1335,11 +1211,11 @@ static void own_listeners(void)
     configure();
     config.own_listeners = true;
     start();
-    struct peer *queued = connect_to(PEER_V4);
-    say(queued, hello);
+    struct peer *queued = live_connect(PEER_V4);
+    live_say(queued, hello);
     fw_loop_stop(&loop, FW_STOP_GRACEFUL);
     TURN_UNTIL(has_answers(queued, 1));
-    for (int family = 0; family < FAMILIES; family++) {
+    for (int family = 0; family < LIVE_FAMILIES; family++) {
         int listening = 0;
         socklen_t len = sizeof listening;
         CHECK(getsockopt(listeners[family], SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0);
@@ -1352,24 +1228,25 @@ static void own_listeners(void)
 static void graceful(void)
 {
     begin();
-    struct peer *idle = accepted(PEER_V4), *reading = accepted(PEER_V4), *used = accepted(PEER_UNIX);
-    say(used, hello);
+    struct peer *idle = live_accepted(PEER_V4), *reading = live_accepted(PEER_V4),
+                *used = live_accepted(PEER_UNIX);
+    live_say(used, hello);
     TURN_UNTIL(has_answers(used, 1));
-    say(reading, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    live_say(reading, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
     TURN_UNTIL(loop.queues[FW_QUEUE_BODY].count == 1);
-    struct peer *queued = connect_to(PEER_V4), *silent = connect_to(PEER_V6);
-    say(queued, hello); /* in the backlog: still to be served */
+    struct peer *queued = live_connect(PEER_V4), *silent = live_connect(PEER_V6);
+    live_say(queued, hello); /* in the backlog: still to be served */
     fw_loop_stop(&loop, FW_STOP_GRACEFUL);
     TURN_UNTIL(queued->ended);
     CHECK(has_answers(queued, 1) && strstr(queued->got.data, "Connection: close") != NULL);
     CHECK(!fw_loop_done(&loop) && !idle->ended && !silent->ended);
     CHECK_EQUAL(board->slots[0].state, FW_SLOT_LEAVING);
-    struct peer *too_late = connect_to(PEER_V4);
-    say(idle, hello); /* was under way */
-    say(reading, "cde");
+    struct peer *too_late = live_connect(PEER_V4);
+    live_say(idle, hello); /* was under way */
+    live_say(reading, "cde");
     TURN_UNTIL(idle->ended && reading->ended);
     CHECK(has_answers(idle, 1) && has_answers(reading, 1));
-    pass(2000); /* who was idle has had its moment */
+    live_pass(2000); /* who was idle has had its moment */
     TURN_UNTIL(used->ended && silent->ended);
     TURN_UNTIL(fw_loop_done(&loop));
     CHECK(loop.connections == 0 && !too_late->ended);
@@ -1383,14 +1260,14 @@ static void the_idle_are_let_go_sooner(void)
     configure();
     config.leave_idle_ms = 100;
     start();
-    struct peer *idle = accepted(PEER_V4), *used = accepted(PEER_UNIX);
-    say(used, hello);
+    struct peer *idle = live_accepted(PEER_V4), *used = live_accepted(PEER_UNIX);
+    live_say(used, hello);
     TURN_UNTIL(has_answers(used, 1));
     fw_loop_stop(&loop, FW_STOP_RECYCLE);
-    turns(3);
-    pass(99);
+    live_turns(3);
+    live_pass(99);
     CHECK(!idle->ended && !used->ended && !fw_loop_done(&loop));
-    pass(1);
+    live_pass(1);
     TURN_UNTIL(idle->ended && used->ended);
     TURN_UNTIL(fw_loop_done(&loop));
     end();
@@ -1401,16 +1278,16 @@ static void recycling_leaves_the_backlog_to_others(void)
     configure();
     config.max_requests = 3;
     start();
-    struct peer *client = accepted(PEER_V4);
+    struct peer *client = live_accepted(PEER_V4);
     for (int i = 1; i <= 3; i++) {
-        say(client, hello);
+        live_say(client, hello);
         TURN_UNTIL(has_answers(client, i));
     }
-    struct peer *queued = connect_to(PEER_V4);
-    say(queued, hello);
-    turns(3);
+    struct peer *queued = live_connect(PEER_V4);
+    live_say(queued, hello);
+    live_turns(3);
     CHECK(loop.leaving && queued->got.len == 0);
-    say(client, hello);
+    live_say(client, hello);
     TURN_UNTIL(client->ended);
     CHECK(has_answers(client, 4));
     TURN_UNTIL(fw_loop_done(&loop));
@@ -1422,20 +1299,20 @@ static void grace_ends(void)
 {
     for (int resting = 0; resting < 2; resting++) {
         begin();
-        struct peer *halfway = accepted(PEER_V4);
-        turn();
+        struct peer *halfway = live_accepted(PEER_V4);
+        live_turn();
         if (resting) { /* accept runs out while the backlog is taken along */
-            connect_to(PEER_V4);
+            live_connect(PEER_V4);
             fault_fail(FAULT_accept4, 1, 1, EMFILE);
         }
-        say(halfway, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nab");
+        live_say(halfway, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nab");
         fw_loop_stop(&loop, FW_STOP_GRACEFUL);
         for (int i = 0; i < GRACE_MS / 1000; i++) {
-            turns(2);
+            live_turns(2);
             CHECK(!fw_loop_done(&loop));
             CHECK(fault_wait_ms() > 0);
-            say(halfway, "c");
-            pass(1000);
+            live_say(halfway, "c");
+            live_pass(1000);
         }
         CHECK(fw_loop_done(&loop) && loop.connections == 1);
         end();
@@ -1447,13 +1324,13 @@ static void no_keep_alive_and_leaving(void)
     configure();
     config.timeouts.keepalive_ms = 0;
     start();
-    turn();
-    struct peer *client = connect_to(PEER_V4);
+    live_turn();
+    struct peer *client = live_connect(PEER_V4);
     fw_loop_stop(&loop, FW_STOP_GRACEFUL);
     TURN_UNTIL(loop.connections == 1);
-    turns(3);
+    live_turns(3);
     CHECK(!client->ended); /* it is new: what it wants to say is on its way */
-    say(client, hello);
+    live_say(client, hello);
     TURN_UNTIL(client->ended);
     CHECK(has_answers(client, 1));
     end();
@@ -1462,12 +1339,12 @@ static void no_keep_alive_and_leaving(void)
 static void at_once(void)
 {
     begin();
-    struct peer *client = accepted(PEER_V4);
-    say(client, hello);
+    struct peer *client = live_accepted(PEER_V4);
+    live_say(client, hello);
     fw_loop_stop(&loop, FW_STOP_NOW);
     fw_loop_stop(&loop, FW_STOP_GRACEFUL); /* only ever raised */
     CHECK(fw_loop_done(&loop));
-    turn();
+    live_turn();
     CHECK_EQUAL(loop.requests, 0);
     end();
 }
@@ -1478,7 +1355,7 @@ static void the_watched_end(void)
     begin();
     CHECK_EQUAL(pipe(ends), 0);
     CHECK(fw_loop_watch(&loop, ends[0]));
-    turns(3);
+    live_turns(3);
     CHECK(!loop.leaving);
     close(ends[1]); /* the arbiter has died */
     TURN_UNTIL(fw_loop_done(&loop));
@@ -1509,120 +1386,18 @@ static void another_thread_ends_the_wait(void)
 static void dropping_everything_at_once(void)
 {
     begin();
-    accepted(PEER_V4);
-    say(accepted(PEER_V4), "GET / HT");
-    say(accepted(PEER_UNIX), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\nab");
-    say(accepted(PEER_V4), "x y\r\n\r\n");
-    say(accepted(PEER_V4), hello);
-    struct peer *large = accepted(PEER_V4);
-    say(large, "GET /file/50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    live_accepted(PEER_V4);
+    live_say(live_accepted(PEER_V4), "GET / HT");
+    live_say(live_accepted(PEER_UNIX), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\nab");
+    live_say(live_accepted(PEER_V4), "x y\r\n\r\n");
+    live_say(live_accepted(PEER_V4), hello);
+    struct peer *large = live_accepted(PEER_V4);
+    live_say(large, "GET /file/50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     int fd = large->fd;
     large->fd = -1;
     TURN_UNTIL(loop.queues[FW_QUEUE_WRITE].count == 1 && loop.queues[FW_QUEUE_BODY].count == 1);
     close(fd);
     end();
-}
-
-/* --- a machine that fails --- */
-
-static void beginning_fails(void)
-{
-    static const enum fault_call calls[] = {FAULT_alloc, FAULT_pipe2, FAULT_epoll_create1, FAULT_epoll_ctl};
-    for (size_t i = 0; i < COUNT_OF(calls); i++)
-        for (unsigned long n = 1;; n++) {
-            configure();
-            fw_test_note("%s no. %lu", fault_name(calls[i]), n);
-            fault_fail(calls[i], n, 1, EMFILE);
-            bool made = fw_loop_init(&loop, &config);
-            CHECK_EQUAL(made, !fault_was_hit());
-            if (made) {
-                int listener = peer_listen(PEER_V4);
-                bool added = fw_loop_add_listener(&loop, listener, false);
-                CHECK_EQUAL(added, !fault_was_hit());
-                fw_loop_drop(&loop);
-                close(listener);
-            } else {
-                CHECK_EQUAL(errno, EMFILE);
-            }
-            fw_board_destroy(board);
-            CHECK_EQUAL(fault_blocks(), 0);
-            CHECK_EQUAL(fault_descriptors(), descriptors);
-            if (!fault_was_hit())
-                break;
-        }
-}
-
-static const struct {
-    enum fault_call call;
-    int error;
-} faults[] = {
-    {FAULT_alloc, 0},          {FAULT_recv, ECONNRESET},   {FAULT_recv, EINTR},
-    {FAULT_send, EPIPE},       {FAULT_send, ENOBUFS},      {FAULT_sendmsg, EPIPE},
-    {FAULT_sendfile, EIO},     {FAULT_accept4, EMFILE},    {FAULT_accept4, EINTR},
-    {FAULT_accept4, EAGAIN},   {FAULT_epoll_ctl, ENOMEM},  {FAULT_epoll_ctl, ENOSPC},
-    {FAULT_epoll_wait, EINTR}, {FAULT_pwrite, ENOSPC},     {FAULT_pread, EIO},
-    {FAULT_open, EMFILE},      {FAULT_shutdown, ENOTCONN}, {FAULT_setsockopt, EBADF},
-};
-
-/* The n-th call fails, for every n, while three clients are served: one of them may have to suffer, no other,
- * nobody gets a wrong byte, and whoever comes later is served. */
-static void every_call_fails_once(void)
-{
-    enum { COUNT = 3 };
-    struct script script = {0}, after = {0};
-    script_add(&script, "GET", "/echo/1", 0, SCRIPT_PLAIN);
-    script_add(&script, "POST", "/echo/2", 9000, SCRIPT_CHUNKED | SCRIPT_EXPECT);
-    script_add(&script, "GET", "/file/30000", 0, SCRIPT_PLAIN);
-    script_add(&script, "GET", "/stream/3/9000", 0, SCRIPT_PLAIN);
-    script_add(&script, "POST", "/lines", 9000, SCRIPT_PLAIN);
-    script_add(&script, "GET", "/close", 0, SCRIPT_PLAIN);
-    script_add(&after, "GET", "/stream/3/9000", 0, SCRIPT_OLD);
-    for (size_t i = 0; i < COUNT_OF(faults); i++)
-        for (unsigned long n = 1;; n++) {
-            fw_test_note("%s no. %lu: %s", fault_name(faults[i].call), n, strerror(faults[i].error));
-            begin();
-            fault_fail(faults[i].call, n, 1, faults[i].error);
-            if (faults[i].call == FAULT_open)
-                fault_fail(FAULT_mkostemp, 1, 1, faults[i].error);
-            size_t sent[COUNT] = {0}, over = 0, suffered = 0;
-            for (int c = 0; c < COUNT; c++)
-                connect_to((enum peer_family)c);
-            uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
-            while (over < COUNT && CHECK(peer_now_ms() < end_ms)) {
-                over = 0;
-                for (int c = 0; c < COUNT; c++) {
-                    struct peer *client = &clients[c];
-                    sent[c] +=
-                        peer_write(client, script.requests.data + sent[c], script.requests.len - sent[c]);
-                    if (client->got.len > 0 && script_check(&script, client).refusal != 0)
-                        shutdown(client->fd, SHUT_WR);
-                    over += client->ended || client->reset;
-                }
-                turn();
-                if (loop.listen_again_ms > 0)
-                    fault_clock_wait(200);
-            }
-            for (int c = 0; c < COUNT; c++) {
-                struct verdict verdict = script_check(&script, &clients[c]);
-                CHECK(!verdict.wrong);
-                suffered += verdict.whole < script.count;
-            }
-            CHECK(suffered <= (fault_was_hit() ? 1 : 0));
-            if (faults[i].call == FAULT_accept4 || faults[i].call == FAULT_epoll_wait ||
-                faults[i].error == EINTR)
-                CHECK_EQUAL(suffered, 0);
-            bool done = !fault_was_hit();
-            fault_fail(faults[i].call, 1, 0, 0);
-            struct peer *client = connect_to(PEER_V4);
-            say(client, after.requests.data);
-            TURN_UNTIL(client->ended);
-            CHECK(script_check(&after, client).whole == 1);
-            end();
-            if (done)
-                break;
-        }
-    script_drop(&script);
-    script_drop(&after);
 }
 
 static const struct fw_test tests[] = {
@@ -1667,8 +1442,6 @@ static const struct fw_test tests[] = {
     {"the_watched_end", the_watched_end},
     {"another_thread_ends_the_wait", another_thread_ends_the_wait},
     {"dropping_everything_at_once", dropping_everything_at_once},
-    {"beginning_fails", beginning_fails},
-    {"every_call_fails_once", every_call_fails_once},
 };
 
 int main(int argc, char **argv)

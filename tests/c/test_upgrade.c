@@ -1,8 +1,8 @@
 /* Tests of fw_conn_upgrade: interim answers, and a socket that the application takes over. One connection,
  * stepped by hand.                                                                               */
 #define _GNU_SOURCE
+#include "app.h"
 #include "fault.h"
-#include "fw_conn.h"
 #include "fw_test.h"
 #include "peer.h"
 
@@ -27,18 +27,7 @@ static void begin(const char *behind)
     fault_clock_stop();
     descriptors = fault_descriptors();
     pair_tcp(fds, 0);
-    env = (struct fw_conn_env){
-        .limits = fw_limits_default(),
-        .timeouts = {.head_ms = 10, .body_ms = 10, .keepalive_ms = 10, .write_ms = 10, .linger_ms = 100},
-        .body_memory = 1000,
-        .queue_mark = 100000,
-        .tmpdir = "/tmp",
-        .server = "Server: test\r\n",
-        .server_len = 14,
-    };
-    fw_pool_init(&env.blocks, FW_BUF_BLOCK, 4);
-    fw_pool_init(&env.fields, env.limits.fields * sizeof(struct fw_field), 4);
-    fw_clock_update(&env.clock);
+    app_env_init(&env);
     fw_conn_open(&conn, &env, fds[0]);
     peer = (struct peer){.fd = fds[1]};
     peer_write(&peer, upgrade, strlen(upgrade));
@@ -59,8 +48,7 @@ static void end(void)
     if (conn.state != FW_CONN_CLOSED || conn.in.data != NULL)
         fw_conn_close(&conn);
     peer_close(&peer);
-    fw_pool_drop(&env.blocks);
-    fw_pool_drop(&env.fields);
+    app_env_drop(&env);
     CHECK_EQUAL(fault_blocks(), 0);
     CHECK_EQUAL(fault_descriptors(), descriptors);
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from log_ini import log_ini
 
 from .client import Client, request
 from .process import Server, Start, eventually
@@ -316,37 +317,7 @@ HANDLERS = {
     },
 }
 
-INI = """
-[loggers]
-keys=root,gunicorn.error,gunicorn.access
-[handlers]
-keys=error,access
-[formatters]
-keys=short
-[logger_root]
-level=INFO
-handlers=error
-[logger_gunicorn.error]
-level=INFO
-handlers=error
-propagate=0
-qualname=gunicorn.error
-[logger_gunicorn.access]
-level=INFO
-handlers=access
-propagate=0
-qualname=gunicorn.access
-[handler_error]
-class=FileHandler
-formatter=short
-args=('errors.log',)
-[handler_access]
-class=FileHandler
-formatter=short
-args=('access.log',)
-[formatter_short]
-format=%(name)s %(message)s
-"""
+INI = log_ini("errors.log", "access.log", "%(name)s %(message)s")
 
 
 @pytest.mark.parametrize("form", ["ini", "json", "dict"])
