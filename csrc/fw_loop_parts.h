@@ -140,8 +140,8 @@ void fw_loop_pass_on(struct fw_loop *loop);
 /* Nobody here serves what is ready, perhaps for long: siblings that are idle may. */
 void fw_loop_pass_ready(struct fw_loop *loop);
 
-/* Take connections from siblings, or do not. */
-void fw_loop_receive_if_shared(struct fw_loop *loop);
+/* Take connections from siblings, or do not. False, with errno: the poller has failed. */
+bool fw_loop_receive_if_shared(struct fw_loop *loop);
 void fw_loop_receive_none(struct fw_loop *loop);
 
 /* The share socket has something. */

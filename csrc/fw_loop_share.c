@@ -99,14 +99,14 @@ void fw_loop_pass_ready(struct fw_loop *loop)
 
 /* --- receiving --- */
 
-void fw_loop_receive_if_shared(struct fw_loop *loop)
+bool fw_loop_receive_if_shared(struct fw_loop *loop)
 {
     const struct fw_share *share = &loop->config.share;
     if (share->board == NULL || loop->receiving)
-        return;
-    /* A failure only means that others have to take what there is. */
+        return true;
     loop->receiving =
         fw_poll_add(loop->poll, share->receive, FW_POLL_READ | FW_POLL_ONE, &loop->receiving) == 0;
+    return loop->receiving;
 }
 
 void fw_loop_receive_none(struct fw_loop *loop)
