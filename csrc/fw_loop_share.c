@@ -168,10 +168,6 @@ static bool receive_one(struct fw_loop *loop)
     case FW_SHARE_REST:
         fw_loop_rest_after(loop, errno);
         return false;
-    case FW_SHARE_OVER:
-        fw_loop_receive_none(loop);
-        loop->config.share.board = NULL;
-        return false;
     }
     if (conn->state == FW_CONN_CLOSED)
         return true;
@@ -208,4 +204,6 @@ void fw_loop_receive_rest(struct fw_loop *loop)
         return;
     while (!fw_loop_is_full(loop) && receive_one(loop))
         ;
+    if (loop->leaving)
+        loop->listen_again_ms = 0; /* if it has run out of something: nobody will look again */
 }
