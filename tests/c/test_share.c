@@ -400,6 +400,49 @@ static void the_last_one_serves_what_waits(void)
     end();
 }
 
+/* Whoever was there has gone when the message is sent: it is taken back. */
+static void leave_meanwhile(enum fault_call call)
+{
+    if (call == FAULT_sendmsg)
+        atomic_store(&board->slots[1].state, FW_SLOT_LEAVING);
+}
+
+static void nobody_is_there_any_more(void)
+{
+    begin();
+    struct peer *client = asked(0, PEER_V4), *half = asked(0, PEER_UNIX);
+    say(half, "GET /ec");
+    turn(0);
+    fault_meanwhile = leave_meanwhile;
+    leave(0);
+    CHECK_EQUAL(workers[0].connections, 2);
+    CHECK(workers[0].passed > 0);
+    CHECK_EQUAL(workers[0].received, workers[0].passed);
+    say(client, hello);
+    say(half, "ho HTTP/1.1\r\nHost: a\r\n\r\n");
+    UNTIL(client->ended && half->ended, turn(0));
+    CHECK_EQUAL(served[0], 4);
+    end();
+}
+
+/* One that was to receive has died: it is for the next. */
+static void a_message_waits_for_another(void)
+{
+    begin();
+    struct peer *client = asked(0, PEER_V4);
+    say(client, "GET /ec");
+    turn(0);
+    leave(0);
+    CHECK_EQUAL(workers[0].connections, 0);
+    fw_loop_drop(&workers[1]);
+    fw_slot_clear(&board->slots[1]);
+    CHECK(fw_loop_init(&workers[1], &configs[1]));
+    CHECK(fw_loop_add_listener(&workers[1], listeners[PEER_V4], false));
+    say(client, "ho HTTP/1.1\r\nHost: a\r\n\r\n");
+    UNTIL(has_answers(client, 2), turn(1));
+    end();
+}
+
 /* --- stuck --- */
 
 static void ready_requests_go_to_who_is_idle(void)
@@ -809,6 +852,8 @@ static const struct fw_test tests[] = {
     {"the_arbiter_is_gone", the_arbiter_is_gone},
     {"another_server_takes_over", another_server_takes_over},
     {"the_last_one_serves_what_waits", the_last_one_serves_what_waits},
+    {"nobody_is_there_any_more", nobody_is_there_any_more},
+    {"a_message_waits_for_another", a_message_waits_for_another},
     {"ready_requests_go_to_who_is_idle", ready_requests_go_to_who_is_idle},
     {"alone_an_understudy_waits_for_news", alone_an_understudy_waits_for_news},
     {"what_was_changed_stays", what_was_changed_stays},
