@@ -59,6 +59,8 @@ class Share:
         self.sending.close()
         self.receiving.close()
         os.close(self.page_fd)
+        self.numbers.release()
+        self.page.close()
 
 
 def create() -> Share:
