@@ -205,7 +205,7 @@ class Pool:
                 break
 
     def spare(self, members: list[Member], serving: int, wanted: int) -> list[Member]:
-        """Who is too many: the oldest, but none who serves before enough others do: they get its connections."""
+        """Who is too many: the oldest, but none who serves before enough others do, who get its clients."""
         spare: list[Member] = []
         for member in members[: max(0, len(members) - wanted)]:
             if self.state(member) == SERVING:
