@@ -41,6 +41,8 @@ class Slot(NamedTuple):
     """The address that request came from; empty for a unix socket."""
     since_ns: int = 0
     """When that request was given to the application, by time.monotonic_ns(); 0: it is inside none."""
+    dismissed: bool = False
+    """The arbiter has told it to go, or is about to."""
 
 class Board:
     """A board of `count` free slots. ValueError: none asked for; MemoryError: no memory for it.
@@ -53,6 +55,12 @@ class Board:
     def count(self) -> int: ...
     def read(self, slot: int) -> Slot: ...
     def set_state(self, slot: int, state: int) -> None: ...
+    def take(self, slot: int) -> None:
+        """BOOTING, and from now on among the slots that siblings look at."""
+    def set_dismissed(self, slot: int) -> None:
+        """It will be told to go: nobody passes connections to it any more."""
+    def set_ending(self) -> None:
+        """The whole server goes."""
     def set_pid(self, slot: int, pid: int) -> None: ...
     def set_generation(self, slot: int, generation: int) -> None: ...
     def clear(self, slot: int) -> None:

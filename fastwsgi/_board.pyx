@@ -15,6 +15,7 @@ from fastwsgi.c_board cimport (
     FW_SLOT_SERVING,
     fw_board_create,
     fw_board_destroy,
+    fw_board_take,
     fw_slot,
     fw_slot_clear,
     fw_slot_read,
@@ -29,8 +30,8 @@ LEAVING = int(FW_SLOT_LEAVING)
 
 Slot = namedtuple(
     "Slot",
-    "pid state turn requests refused connections generation booted_ns request client since_ns",
-    defaults=(0, 0, "", "", 0),
+    "pid state turn requests refused connections generation booted_ns request client since_ns dismissed",
+    defaults=(0, 0, "", "", 0, False),
 )
 
 
@@ -64,13 +65,23 @@ cdef class Board:
         return Slot(
             source.pid, source.state, request.turn, source.requests, source.refused, source.connections,
             source.generation, source.booted_ns, request.line[: request.line_len].decode("latin-1"),
-            request.client[: request.client_len].decode("latin-1"), request.since_ns,
+            request.client[: request.client_len].decode("latin-1"), request.since_ns, bool(source.dismissed),
         )
 
     def set_state(self, uint32_t slot, uint32_t state):
         if state > FW_SLOT_LEAVING:
             raise ValueError(f"{state} is not the state of a slot")
         self.slot_address(slot).state = state
+
+    def take(self, uint32_t slot):
+        self.slot_address(slot)
+        fw_board_take(self.board, slot)
+
+    def set_dismissed(self, uint32_t slot):
+        self.slot_address(slot).dismissed = 1
+
+    def set_ending(self):
+        self.board.ending = 1
 
     def set_pid(self, uint32_t slot, uint32_t pid):
         self.slot_address(slot).pid = pid

@@ -42,9 +42,10 @@ cdef class Loop:
     cdef object retire
     cdef list listeners
     cdef object kept
+    cdef const unsigned char[::1] page
 
     def __init__(
-        self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
+        self, application, listeners, log, *, Board board=None, uint32_t slot=0, share=None, bint multiprocess=False,
         bint multithread=False, uint32_t threads=1, uint64_t max_requests=0, retire=None,
         str server_software="fastwsgi", errors=None, bint access_log=False, str access_format=None, int access_fd=-1,
         int watch_fd=-1, str script_name="", bint sendfile=True, worker=None, pre_request=None, post_request=None,
@@ -68,6 +69,7 @@ cdef class Loop:
         self.kept = (board, config, mount) # what the core borrows
         self.slot = board.slot_address(slot) if board is not None else NULL
         config.core.slot = self.slot
+        self.set_share(&config.core, board, share)
         if access_log and access_format is not None and access_fd >= 0:
             self.writes_lines = self.compile_format(access_format, access_fd, mount)
             if self.writes_lines:
@@ -99,6 +101,20 @@ cdef class Loop:
         self.gateway = Gateway(application, log, Environ(templates, script_name), observers, sendfile)
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
+
+    cdef int set_share(self, fw_loop_config *config, Board board, share) except -1:
+        cdef const unsigned char[::1] page
+        if board is None or share is None:
+            return 0
+        page = share.page
+        self.page = page # as long as the loop is there
+        config.share.board = board.board
+        config.share.slot = self.slot
+        config.share.page = <const fw_share_page *>&page[0]
+        config.share.side = share.side
+        config.share.send = share.sending.fileno()
+        config.share.receive = share.receiving.fileno()
+        return 0
 
     def __dealloc__(self):
         if self.made:

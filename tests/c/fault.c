@@ -34,6 +34,7 @@ struct plan {
 };
 
 static struct plan plans[FAULT_COUNT];
+void (*fault_meanwhile)(enum fault_call call);
 static _Atomic bool was_hit;
 static bool clock_stopped, wall_set;
 static uint64_t clock_us, clock_left_ms;
@@ -71,6 +72,7 @@ void fault_reset(void)
 {
     memset((void *)plans, 0, sizeof plans);
     was_hit = clock_stopped = wall_set = false;
+    fault_meanwhile = NULL;
     sent_bytes = clock_left_ms = 0;
     polls_that_waited = 0;
 }
@@ -112,6 +114,8 @@ uint64_t fault_sent(void)
 static bool fails(enum fault_call call)
 {
     struct plan *plan = &plans[call];
+    if (fault_meanwhile != NULL)
+        fault_meanwhile(call);
     unsigned long call_no = ++plan->calls;
     if (call_no < plan->from || call_no >= plan->until) {
         errno = plan->always != 0 ? plan->always : errno;
@@ -301,6 +305,21 @@ unsigned long fault_polls_that_waited(void)
 FAULTY(ssize_t, sendfile, int out, int in, off_t *off, size_t len)
 {
     return fails(FAULT_sendfile) ? -1 : count_sent(sendfile(out, in, off, shorter(FAULT_sendfile, len)));
+}
+
+FAULTY(ssize_t, recvmsg, int fd, struct msghdr *msg, int flags)
+{
+    return fails(FAULT_recvmsg) ? -1 : recvmsg(fd, msg, flags);
+}
+
+FAULTY(int, getsockname, int fd, struct sockaddr *address, socklen_t *len)
+{
+    return fails(FAULT_getsockname) ? -1 : getsockname(fd, address, len);
+}
+
+FAULTY(int, getpeername, int fd, struct sockaddr *address, socklen_t *len)
+{
+    return fails(FAULT_getpeername) ? -1 : getpeername(fd, address, len);
 }
 
 FAULTY(int, accept4, int fd, struct sockaddr *address, socklen_t *len, int flags)

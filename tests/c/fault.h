@@ -17,6 +17,7 @@
     X(recv, (ECONNRESET, ETIMEDOUT, ENOMEM), (EINTR))                                                        \
     X(send, (EPIPE, ECONNRESET, ENOBUFS, ENOMEM), (EINTR, EAGAIN))                                           \
     X(sendmsg, (EPIPE, ECONNRESET, ENOBUFS, ENOMEM), (EINTR, EAGAIN))                                        \
+    X(recvmsg, (ECONNRESET, ENOMEM), (EINTR, EAGAIN))                                                        \
     X(sendfile, (EIO, EPIPE, ECONNRESET, ENOMEM), (EINTR, EAGAIN, EINVAL, ENOSYS, EOPNOTSUPP))               \
     X(accept4, (0), (EINTR, EAGAIN, ECONNABORTED, EPROTO, EPERM, EMFILE, ENFILE, ENOBUFS, ENOMEM))           \
     X(epoll_create1, (EMFILE, ENFILE, ENOMEM), (0))                                                          \
@@ -36,6 +37,8 @@
     X(close, (0), (EINTR, EIO, ENOSPC, EDQUOT))                                                              \
     X(shutdown, (0), (ENOTCONN, ENOBUFS))                                                                    \
     X(setsockopt, (EINVAL, ENOMEM), (0))                                                                     \
+    X(getsockname, (0), (ENOBUFS))                                                                           \
+    X(getpeername, (ENOTCONN), (0))                                                                          \
     X(writev, (0), (EINTR, EAGAIN, ENOSPC, EDQUOT, EFBIG, EIO, EPIPE))                                       \
     X(poll, (ENOMEM), (EINTR))                                                                               \
     X(mmap, (ENOMEM, EAGAIN), (0))                                                                           \
@@ -66,6 +69,9 @@ void fault_reset(void);
 
 /* The n-th call from now (1: the next) fails with `error`; `times` in a row from there. */
 void fault_fail(enum fault_call call, unsigned long n, unsigned long times, int error);
+
+/* Called in front of each call, for what others do just then; NULL at first. */
+extern void (*fault_meanwhile)(enum fault_call call);
 
 /* Such calls are not to be had on this machine: each fails, which is no hit. */
 void fault_always(enum fault_call call, int error);

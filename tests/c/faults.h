@@ -23,6 +23,8 @@ void faults_over(void); /* nothing more is to fail */
 
 /* faults_start.c */
 void faults_beginning(void);
+/* faults_share.c */
+void faults_share(void);
 /* faults_players.c */
 void faults_upgrade(void);
 void faults_away(void);

@@ -525,6 +525,7 @@ static const struct fw_test tests[] = {
     {"all_places_are_taken", all_places_are_taken},
     {"leaving", leaving},
     {"beginning", faults_beginning},
+    {"connections_that_are_passed", faults_share},
     {"interim_answers_and_a_socket_that_is_taken", faults_upgrade},
     {"a_player_that_is_away", faults_away},
     {"threads", faults_threads},
