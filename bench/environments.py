@@ -96,13 +96,14 @@ def _install_working_tree(python: Path, environment: Environment) -> None:
 
 
 def _build_floors(python: Path, home: Path, environment: Environment) -> None:
-    """Compile `limit` into the environment's scripts and `limit_py` into its packages: a second's work."""
+    """Compile what is C: into the environment's scripts, `limit_py` into its packages. A second's work."""
     paths = json.loads(
         _output([str(python), "-c", "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"])
     )
     module = Path(paths["platlib"]) / f"limit_py{sysconfig.get_config_var('EXT_SUFFIX')}"
     compiler = os.environ.get("CC", "cc")
-    _run([compiler, *_CFLAGS, "-o", str(home / "bin" / "limit"), str(_FLOOR / "limit.c")], environment)
+    for name in ("limit", "pace"):
+        _run([compiler, *_CFLAGS, "-o", str(home / "bin" / name), str(_FLOOR / f"{name}.c")], environment)
     command = [compiler, *_CFLAGS, "-fPIC", "-shared", "-isystem", paths["include"], "-o", str(module)]
     _run([*command, str(_FLOOR / "limit_py.c")], environment)
 
