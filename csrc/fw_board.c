@@ -25,10 +25,19 @@ void fw_board_destroy(struct fw_board *board)
         munmap(board, board_size(board->count));
 }
 
+void fw_board_take(struct fw_board *board, uint32_t slot)
+{
+    if (atomic_load_explicit(&board->used, memory_order_relaxed) <= slot)
+        atomic_store_explicit(&board->used, slot + 1, memory_order_relaxed);
+    atomic_store_explicit(&board->slots[slot].state, FW_SLOT_BOOTING, memory_order_release);
+}
+
 void fw_slot_clear(struct fw_slot *slot)
 {
     atomic_store_explicit(&slot->generation, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->booted_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->dismissed, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->places, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->turn, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->requests, 0, memory_order_relaxed);

@@ -39,6 +39,8 @@ struct fw_slot {
     _Atomic uint32_t pid;
     _Atomic uint32_t generation; /* how many reloads it is younger than the server */
     _Atomic uint64_t booted_ns;  /* monotonic: when its loop began to run; 0: not yet */
+    _Atomic uint32_t dismissed;  /* 1: it will be told to go; the arbiter says so first */
+    _Atomic uint64_t places;     /* where it listens, a bit an address: fw_share_bit() */
     /* counters */
     _Atomic uint64_t turn;        /* calls of the application begun and ended: odd inside one */
     _Atomic uint64_t requests;    /* answered */
@@ -62,12 +64,17 @@ struct fw_slot_request {
 
 struct fw_board {
     uint32_t count;
+    _Atomic uint32_t used;   /* the slots from this one on have never been taken */
+    _Atomic uint32_t ending; /* 1: the whole server goes, and its workers with it */
     struct fw_slot slots[];
 };
 
 /* A board of `count` free slots in anonymous shared memory, inherited by children. NULL: no memory. */
 struct fw_board *fw_board_create(uint32_t count);
 void fw_board_destroy(struct fw_board *board);
+
+/* The arbiter gives the slot to a worker that it is about to fork. */
+void fw_board_take(struct fw_board *board, uint32_t slot);
 
 /* Back to FREE, all counters 0. */
 void fw_slot_clear(struct fw_slot *slot);

@@ -204,8 +204,15 @@ enum fw_conn_need {
 /* `fd` is a connected non-blocking socket and belongs to the connection from here on. */
 void fw_conn_open(struct fw_conn *conn, struct fw_conn_env *env, int fd);
 
+/* What the kernel says of a peer; no address: a unix socket. */
+struct sockaddr_storage;
+struct fw_client fw_client_of(const struct sockaddr_storage *address);
+
 /* Once, before it is stepped: who is at the other end (no address for a unix socket, which is `local`)? */
 void fw_conn_meet(struct fw_conn *conn, const struct fw_client *peer, bool local);
+
+/* After that, of one that another process had before (fw_share): what it was told then. */
+void fw_conn_resume(struct fw_conn *conn, bool used, const struct fw_proxy *proxy);
 
 /* Go as far as the socket allows. Never blocks (a body's temporary file apart); calls no application. */
 enum fw_conn_need fw_conn_step(struct fw_conn *conn);

@@ -1,6 +1,8 @@
 #include "fw_conn_parts.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* What is told of the client from here on. */
 static void show(struct fw_conn *conn, const struct fw_client *client)
@@ -13,6 +15,23 @@ static void show(struct fw_conn *conn, const struct fw_client *client)
     conn->traits &= (uint8_t) ~(FW_CLIENT_ADDR | FW_CLIENT_PORT);
     conn->traits |= (uint8_t)((conn->addr_len > 0 ? FW_CLIENT_ADDR : 0) | //
                               (conn->port_len > 0 ? FW_CLIENT_PORT : 0));
+}
+
+struct fw_client fw_client_of(const struct sockaddr_storage *address)
+{
+    struct fw_client client = {.port = -1};
+    if (address->ss_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        client.addr = fw_addr_of_4(&v4.sin_addr);
+        client.port = ntohs(v4.sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, address, sizeof v6);
+        client.addr = fw_addr_of_6(&v6.sin6_addr);
+        client.port = ntohs(v6.sin6_port);
+    }
+    return client;
 }
 
 static bool names_any(const struct fw_networks *networks)
@@ -57,6 +76,18 @@ static void adopt(struct fw_conn *conn)
     }
     conn->traits |= FW_CLIENT_PROXY;
     show(conn, &conn->from);
+}
+
+void fw_conn_resume(struct fw_conn *conn, bool used, const struct fw_proxy *proxy)
+{
+    conn->used = used;
+    if (used || proxy->kind != FW_PROXY_NONE)
+        conn->awaits_proxy = false;
+    /* It was believed elsewhere, which says nothing: this process may have been told otherwise. */
+    if (proxy->kind != FW_PROXY_NONE && conn->may_proxy && conn->env->proxy_mode != FW_PROXY_OFF) {
+        conn->proxy = *proxy;
+        adopt(conn);
+    }
 }
 
 bool fw_conn_take_proxy(struct fw_conn *conn)

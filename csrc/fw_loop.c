@@ -56,7 +56,7 @@ void fw_loop_count_connections(struct fw_loop *loop, int change)
         atomic_store_explicit(&loop->config.slot->connections, loop->connections, memory_order_relaxed);
 }
 
-static void drop_conn(struct fw_loop *loop, struct fw_conn *conn)
+void fw_loop_drop_conn(struct fw_loop *loop, struct fw_conn *conn)
 {
     fw_queue_remove(loop, conn);
     /* An event of this turn that is still to be seen to must not find who comes after it in this place. */
@@ -123,7 +123,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
 {
     switch (need) {
     case FW_NEED_CLOSE:
-        drop_conn(loop, conn);
+        fw_loop_drop_conn(loop, conn);
         return;
     case FW_NEED_SERVE:
         fw_queue_remove(loop, conn);
@@ -144,7 +144,7 @@ static void place(struct fw_loop *loop, struct fw_conn *conn, enum fw_conn_need 
         break;
     }
     if (!fw_loop_arm(loop, conn, need == FW_NEED_WRITE)) {
-        drop_conn(loop, conn);
+        fw_loop_drop_conn(loop, conn);
         return;
     }
     enum fw_queue_kind kind = queue_of(loop, conn, need);
@@ -198,8 +198,9 @@ static void leave(struct fw_loop *loop, int how)
                 shutdown(loop->listeners[i].fd, SHUT_RD);
         }
     fw_loop_rest(loop);
+    if (how == FW_STOP_GRACEFUL && fw_loop_siblings(loop).serving == 0)
+        fw_loop_receive_rest(loop);
     loop->leaving = true;
-    loop->env.closing = true;
     loop->leave_end_ms = loop->env.clock.now_ms + loop->config.grace_ms;
     loop->listen_again_ms = 0;
     /* Who was idle for less than a moment gets the rest of it: its next request may be on its way. New ones
@@ -216,7 +217,7 @@ static void leave(struct fw_loop *loop, int how)
         }
     }
     if (loop->config.slot != NULL)
-        atomic_store_explicit(&loop->config.slot->state, FW_SLOT_LEAVING, memory_order_release);
+        atomic_store(&loop->config.slot->state, FW_SLOT_LEAVING);
 }
 
 void fw_loop_wake(struct fw_loop *loop)
@@ -232,7 +233,7 @@ void fw_loop_stop(struct fw_loop *loop, int how)
     while (now < how && !atomic_compare_exchange_weak(&loop->stop, &now, how))
         ;
     /* at once: the answer that is being made may be the last one of its connection */
-    atomic_store(&loop->env.closing, true);
+    atomic_store(&loop->env.closing, how == FW_STOP_NOW || fw_loop_siblings(loop).serving == 0);
     fw_loop_wake(loop);
 }
 
@@ -268,6 +269,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     }
     if (loop->leaving && loop->leave_end_ms < soonest)
         soonest = loop->leave_end_ms;
+    if (FW_UNLIKELY(loop->pass_again_ms != 0) && loop->pass_again_ms < soonest)
+        soonest = loop->pass_again_ms;
     if (serving && loop->listen_again_ms != 0 && loop->listen_again_ms < soonest)
         soonest = loop->listen_again_ms;
     if (fw_loop_lines_wait(loop) && now + LINES_AGAIN_MS < soonest)
@@ -309,7 +312,10 @@ static void on_event(struct fw_loop *loop, const struct fw_poll_event *event)
         on_wake(loop);
     } else if (event->who == &loop->watch) {
         fw_poll_remove(loop->poll, loop->watch);
+        loop->alone = true;
         fw_loop_stop(loop, FW_STOP_GRACEFUL);
+    } else if (event->who == &loop->receiving) {
+        fw_loop_receive(loop);
     } else if (listener >= loop->listeners && listener < loop->listeners + loop->listener_count) {
         for (int i = 0; i < ACCEPTS_MOST && fw_loop_accept_one(loop, listener); i++)
             ;
@@ -440,6 +446,12 @@ void fw_loop_step(struct fw_loop *loop)
         return;
     hide_handed(loop);
     fw_loop_listen_if_wanted(loop);
+    loop->pass_again_ms = 0; /* what is ready is served here now */
+    if (FW_UNLIKELY(loop->leaving)) {
+        fw_loop_pass_on(loop);
+        if (fw_loop_done(loop))
+            return;
+    }
     wait_for_events(loop, true);
     go_on(loop);
     expire(loop);
@@ -529,6 +541,7 @@ void fw_loop_turn_beside(struct fw_loop *loop)
     fw_loop_send(loop);
     while (loop->event < loop->event_count)
         see_to_event(loop);
+    fw_loop_pass_ready(loop);
     wait_for_events(loop, false);
     while (loop->event < loop->event_count)
         see_to_event(loop);

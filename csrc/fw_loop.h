@@ -30,6 +30,7 @@
 #include "fw_board.h"
 #include "fw_conn.h"
 #include "fw_poll.h"
+#include "fw_share.h"
 
 enum fw_queue_kind {
     FW_QUEUE_NONE,
@@ -56,6 +57,7 @@ struct fw_listener {
     int fd;
     bool polled;
     bool local; /* a unix socket */
+    struct fw_share_place place;
 };
 
 enum fw_stop {
@@ -82,6 +84,8 @@ struct fw_loop_config {
 
     /* Leaving: how long who is idle may still send a request, which may be on its way. */
     uint32_t leave_idle_ms;
+
+    struct fw_share share; /* with whom connections are exchanged */
 
     /* Proxies: whom to believe. */
     struct fw_forwarded_rules forwarded; /* made ready here; its tables must outlive the loop */
@@ -112,6 +116,11 @@ struct fw_loop {
     bool crowded;             /* all places were taken when somebody came */
     uint64_t listen_again_ms; /* they rest until then, or a connection closes; 0: no such rest */
     int accept_errno;         /* why; the caller logs it and sets it to 0 */
+    /* sharing */
+    bool receiving;         /* the share socket is in the poller */
+    bool alone;             /* the arbiter is gone: all siblings leave as well */
+    uint64_t pass_again_ms; /* somebody may take connections then who could not before; 0: nobody wants to */
+    uint64_t passed, received;
     /* connections */
     struct fw_queue queues[FW_QUEUE_COUNT];
     struct fw_conn *free;
@@ -200,6 +209,10 @@ void fw_loop_wake(struct fw_loop *loop);
 /* fw_conn_hand_over(), and the poller forgets the socket. Needs no baton: whoever has the connection, in
  * state APP, may call it. The connection counts as one until fw_conn_take_back() and fw_loop_give(). */
 int fw_loop_hand_over(struct fw_loop *loop, struct fw_conn *conn);
+
+/* Hand on a connection that fw_share_may_pass(): it is somebody else's, and its structure free. False: it is
+ * kept, and nothing has happened; `errno` is 0 if only this one cannot go, and another might. */
+bool fw_loop_pass(struct fw_loop *loop, struct fw_conn *conn, const struct fw_share_view *view);
 
 /* Nothing is left to do, or no time. */
 bool fw_loop_done(const struct fw_loop *loop);

@@ -2,7 +2,6 @@
 #include "fw_loop_parts.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,21 +21,17 @@ void fw_loop_rest(struct fw_loop *loop)
             fw_poll_remove(loop->poll, loop->listeners[i].fd);
             loop->listeners[i].polled = false;
         }
+    fw_loop_receive_none(loop);
     loop->listening = false;
 }
 
 /* The machine has run out of something. The backlog keeps who waits; asking again at once would only burn the
  * processor. */
-static void rest_after(struct fw_loop *loop, int problem)
+void fw_loop_rest_after(struct fw_loop *loop, int problem)
 {
     loop->accept_errno = problem;
     loop->listen_again_ms = loop->env.clock.now_ms + REST_MS;
     fw_loop_rest(loop);
-}
-
-static bool is_full(const struct fw_loop *loop)
-{
-    return loop->connections >= loop->config.connections;
 }
 
 /* When the connection that waits longest for its next request has been idle long enough to make room. */
@@ -50,9 +45,9 @@ static uint64_t room_at_ms(const struct fw_loop *loop)
  * goes, as if its time were over, unless its next request has come. False: there is none to go. */
 static bool make_room(struct fw_loop *loop)
 {
-    while (is_full(loop) && room_at_ms(loop) <= loop->env.clock.now_ms)
+    while (fw_loop_is_full(loop) && room_at_ms(loop) <= loop->env.clock.now_ms)
         fw_loop_expire(loop, loop->queues[FW_QUEUE_KEEPALIVE].first);
-    return !is_full(loop);
+    return !fw_loop_is_full(loop);
 }
 
 static bool somebody_waits(const struct fw_listener *listener)
@@ -69,7 +64,7 @@ static bool may_accept(struct fw_loop *loop, const struct fw_listener *listener)
         fw_loop_rest(loop);
         return false;
     }
-    if (FW_LIKELY(!is_full(loop)))
+    if (FW_LIKELY(!fw_loop_is_full(loop)))
         return true;
     if (!somebody_waits(listener)) {
         loop->crowded = false;
@@ -90,7 +85,7 @@ void fw_loop_listen_if_wanted(struct fw_loop *loop)
     if (loop->listening || loop->leaving || loop->listen_again_ms > now)
         return;
     loop->listen_again_ms = 0;
-    if (is_full(loop) && room_at_ms(loop) > now) {
+    if (fw_loop_is_full(loop) && room_at_ms(loop) > now) {
         if (room_at_ms(loop) < UINT64_MAX)
             loop->listen_again_ms = room_at_ms(loop);
         return;
@@ -100,30 +95,13 @@ void fw_loop_listen_if_wanted(struct fw_loop *loop)
         if (listener->polled)
             continue;
         if (fw_poll_add(loop->poll, listener->fd, FW_POLL_READ | FW_POLL_ONE, listener) != 0) {
-            rest_after(loop, errno);
+            fw_loop_rest_after(loop, errno);
             return;
         }
         listener->polled = true;
     }
+    fw_loop_receive_if_shared(loop);
     loop->listening = true;
-}
-
-/* No address: a unix socket. */
-static struct fw_client client_of(const struct sockaddr_storage *address)
-{
-    struct fw_client client = {.port = -1};
-    if (address->ss_family == AF_INET) {
-        struct sockaddr_in v4;
-        memcpy(&v4, address, sizeof v4);
-        client.addr = fw_addr_of_4(&v4.sin_addr);
-        client.port = ntohs(v4.sin_port);
-    } else if (address->ss_family == AF_INET6) {
-        struct sockaddr_in6 v6;
-        memcpy(&v6, address, sizeof v6);
-        client.addr = fw_addr_of_6(&v6.sin6_addr);
-        client.port = ntohs(v6.sin6_port);
-    }
-    return client;
 }
 
 bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
@@ -141,7 +119,7 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
             loop->free = conn->next;
             fw_conn_open(conn, &loop->env, fd);
             conn->listener = (uint16_t)(listener - loop->listeners);
-            struct fw_client peer = client_of(&address);
+            struct fw_client peer = fw_client_of(&address);
             fw_conn_meet(conn, &peer, listener->local);
             fw_loop_count_connections(loop, 1);
             fw_loop_settle(loop, conn);
@@ -168,7 +146,7 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
         return true; /* that one is gone; there may be others */
     default:
         /* EMFILE, ENFILE, ENOBUFS, ENOMEM, or a socket that does not listen */
-        rest_after(loop, errno);
+        fw_loop_rest_after(loop, errno);
         return false;
     }
 }
@@ -180,6 +158,9 @@ bool fw_loop_add_listener(struct fw_loop *loop, int fd, bool local)
     if (listeners == NULL)
         return false;
     loop->listeners = listeners;
-    loop->listeners[loop->listener_count++] = (struct fw_listener){.fd = fd, .local = local};
+    struct fw_listener *listener = &loop->listeners[loop->listener_count++];
+    *listener = (struct fw_listener){.fd = fd, .local = local};
+    if (fw_share_place_of(fd, &listener->place) && loop->config.slot != NULL)
+        atomic_fetch_or(&loop->config.slot->places, fw_share_bit(&listener->place));
     return true;
 }

@@ -3,7 +3,8 @@
  *   fw_loop.c         the turn: waiting, deadlines, who is served, leaving
  *   fw_loop_away.c    connections in the hands of threads without the loop, and when calls should overlap
  *   fw_loop_wait.c    an application that waits, in the middle of a call, for what its client takes or sends
- *   fw_loop_accept.c  listeners: who is accepted, and when nobody is                                     */
+ *   fw_loop_accept.c  listeners: who is accepted, and when nobody is
+ *   fw_loop_share.c   connections that go to siblings, and that come from them                           */
 #ifndef FW_LOOP_PARTS_H
 #define FW_LOOP_PARTS_H
 
@@ -26,19 +27,29 @@ static inline void fw_queue_append(struct fw_loop *loop, struct fw_conn *conn, e
     queue->count++;
 }
 
-static inline void fw_queue_prepend(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+/* Behind `before`, or in front of all where that is NULL. */
+static inline void fw_queue_insert(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind,
+                                   struct fw_conn *before)
 {
     struct fw_queue *queue = &loop->queues[kind];
     assert(conn->queue == FW_QUEUE_NONE);
     conn->queue = (uint8_t)kind;
-    conn->prev = NULL;
-    conn->next = queue->first;
-    if (queue->first != NULL)
-        queue->first->prev = conn;
+    conn->prev = before;
+    conn->next = before != NULL ? before->next : queue->first;
+    if (before != NULL)
+        before->next = conn;
+    else
+        queue->first = conn;
+    if (conn->next != NULL)
+        conn->next->prev = conn;
     else
         queue->last = conn;
-    queue->first = conn;
     queue->count++;
+}
+
+static inline void fw_queue_prepend(struct fw_loop *loop, struct fw_conn *conn, enum fw_queue_kind kind)
+{
+    fw_queue_insert(loop, conn, kind, NULL);
 }
 
 static inline void fw_queue_remove(struct fw_loop *loop, struct fw_conn *conn)
@@ -64,6 +75,14 @@ static inline void fw_queue_remove(struct fw_loop *loop, struct fw_conn *conn)
 bool fw_loop_add_slab(struct fw_loop *loop);
 
 void fw_loop_count_connections(struct fw_loop *loop, int change);
+
+/* Close it; its structure is free. */
+void fw_loop_drop_conn(struct fw_loop *loop, struct fw_conn *conn);
+
+static inline bool fw_loop_is_full(const struct fw_loop *loop)
+{
+    return loop->connections >= loop->config.connections;
+}
 
 /* Let the connection go as far as it can. */
 void fw_loop_settle(struct fw_loop *loop, struct fw_conn *conn);
@@ -103,9 +122,32 @@ void fw_loop_turn_beside(struct fw_loop *loop);
 
 /* Accept nothing until fw_loop_listen_if_wanted() finds that there is a reason to. */
 void fw_loop_rest(struct fw_loop *loop);
+void fw_loop_rest_after(struct fw_loop *loop, int problem); /* the machine has run out of something */
 void fw_loop_listen_if_wanted(struct fw_loop *loop);
 
 /* False: there is nothing more to accept now. */
 bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener);
+
+/* --- fw_loop_share.c --- */
+
+/* Who could take connections. Safe in a signal handler. */
+struct fw_share_view fw_loop_siblings(const struct fw_loop *loop);
+
+/* Leaving: pass on all that are between requests. Says (env.closing) whether those that are not, may stay
+ * open. */
+void fw_loop_pass_on(struct fw_loop *loop);
+
+/* Nobody here serves what is ready, perhaps for long: siblings that are idle may. */
+void fw_loop_pass_ready(struct fw_loop *loop);
+
+/* Take connections from siblings, or do not. */
+void fw_loop_receive_if_shared(struct fw_loop *loop);
+void fw_loop_receive_none(struct fw_loop *loop);
+
+/* The share socket has something. */
+void fw_loop_receive(struct fw_loop *loop);
+
+/* All that is there, since nobody else is. */
+void fw_loop_receive_rest(struct fw_loop *loop);
 
 #endif

@@ -15,6 +15,7 @@ from fastwsgi.c_board cimport (
     FW_SLOT_SERVING,
     fw_board_create,
     fw_board_destroy,
+    fw_board_take,
     fw_slot,
     fw_slot_clear,
     fw_slot_read,
@@ -71,6 +72,16 @@ cdef class Board:
         if state > FW_SLOT_LEAVING:
             raise ValueError(f"{state} is not the state of a slot")
         self.slot_address(slot).state = state
+
+    def take(self, uint32_t slot):
+        self.slot_address(slot)
+        fw_board_take(self.board, slot)
+
+    def set_dismissed(self, uint32_t slot):
+        self.slot_address(slot).dismissed = 1
+
+    def set_ending(self):
+        self.board.ending = 1
 
     def set_pid(self, uint32_t slot, uint32_t pid):
         self.slot_address(slot).pid = pid

@@ -9,6 +9,7 @@ from wsgiref.types import WSGIApplication
 from fastwsgi._board import Board
 from fastwsgi.message import Request, Response
 from fastwsgi.proxies import Proxies
+from fastwsgi.share import Share
 
 class Log(Protocol):
     """What a loop tells. All of it is called from the threads that serve."""
@@ -35,7 +36,8 @@ class Loop:
     body as it comes. An application waits while its client has more than `output_buffer` still to take.
     keepalive=0: no connection is used twice. linger=0: a connection is closed right behind its last answer.
     `leave_idle`: how long connections that wait for a request may go on doing so when the loop is told to
-    stop. `board` and `slot`: where this worker shows what it does. When `watch_fd` hangs up, the loop stops
+    stop. `board` and `slot`: where this worker shows what it does. By `share`
+    it exchanges connections with the others on the board. When `watch_fd` hangs up, the loop stops
     gracefully. With access_log each request is logged: by the core, which writes lines of `access_format`
     to the descriptor `access_fd`, where both are given and it knows what the format names; else by
     log.access(). `script_name` is the path that the application is mounted below. Without `sendfile` files
@@ -61,6 +63,7 @@ class Loop:
         *,
         board: Board | None = None,
         slot: int = 0,
+        share: Share | None = None,
         multiprocess: bool = False,
         multithread: bool = False,
         threads: int = 1,

@@ -77,9 +77,10 @@ cdef class Loop:
     cdef object log
     cdef list listeners
     cdef object kept
+    cdef const unsigned char[::1] page
 
     def __init__(
-        self, application, listeners, log, *, Board board=None, uint32_t slot=0, bint multiprocess=False,
+        self, application, listeners, log, *, Board board=None, uint32_t slot=0, share=None, bint multiprocess=False,
         bint multithread=False, uint32_t threads=1, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60,
         linger=2, uint32_t min_body_rate=240, uint32_t min_write_rate=240,
         graceful_timeout=30, leave_idle=2, max_requests=0, worker_connections=1000, limit_request_line=4094,
@@ -140,6 +141,7 @@ cdef class Loop:
         config.server = server
         config.slot = self.slot
         config.access = NULL
+        self.set_share(&config, board, share)
         self.kept += set_proxies(&config, Proxies() if proxies is None else proxies)
         if access_log and access_format is not None and access_fd >= 0:
             self.writes_lines = self.compile_format(access_format, access_fd, mount)
@@ -168,6 +170,21 @@ cdef class Loop:
         self.gateway.sendfile = sendfile
         self.gateway.loop = &self.loop
         self.gateway.monitor = &self.monitor
+
+    cdef int set_share(self, fw_loop_config *config, Board board, share) except -1:
+        cdef const unsigned char[::1] page
+        memset(&config.share, 0, sizeof(fw_share))
+        if board is None or share is None:
+            return 0
+        page = share.page
+        self.page = page # as long as the loop is there
+        config.share.board = board.board
+        config.share.slot = self.slot
+        config.share.page = <const fw_share_page *>&page[0]
+        config.share.side = share.side
+        config.share.send = share.sending.fileno()
+        config.share.receive = share.receiving.fileno()
+        return 0
 
     def __dealloc__(self):
         if self.made:

@@ -18,7 +18,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from fastwsgi import __version__, sockets
+from fastwsgi import __version__, share, sockets
 from fastwsgi.app.loader import enter_project
 from fastwsgi.errors import EXIT_APP, EXIT_BOOT, EXIT_CONFIG, EXIT_INTERNAL, StartError
 from fastwsgi.listeners import Listeners
@@ -72,6 +72,7 @@ class Arbiter:
         self.log = self.settings.logger_class(self.settings)
         self.surroundings = Surroundings(self.settings, self.log, origin)
         self.listeners = Listeners(self.settings)
+        self.share = self.surroundings.upgrade.share or self.make_share()
         self.selector = selectors.DefaultSelector()
         self.wake_fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         # workers hold the writing end of this one, and can say no more than that there is news on the board
@@ -101,6 +102,13 @@ class Arbiter:
         self.backlog_told = float("-inf")
         self.workers_wanted: int | None = None
         self.num_workers = self.settings.workers
+
+    def make_share(self) -> share.Share | None:
+        try:
+            return share.create()
+        except OSError as error:
+            self.log.warning("Workers keep their connections to themselves: %s", error.strerror)
+            return None
 
     # what hooks look at
 
@@ -178,6 +186,7 @@ class Arbiter:
                 if self.exit_code is None:
                     self.reload.step()
                 self.count_workers()
+                self.pool.tell_serving()
                 self.tell_backlog()
                 for signum in self.wait(self.next_deadline()):
                     self.handle_signal(signum)
@@ -191,9 +200,10 @@ class Arbiter:
             return EXIT_CONFIG
         except Exception:
             self.log.exception("Unhandled exception in the arbiter")
+            self.exit_code = EXIT_INTERNAL
+            self.pool.close()
             for member in self.pool.everybody():
                 self.pool.send(member, signal.SIGTERM)
-            self.exit_code = EXIT_INTERNAL
         self.call_hook("on_exit", self)
         return self.exit_code
 
@@ -258,6 +268,8 @@ class Arbiter:
     def close(self) -> None:
         """Release all it holds. Workers that are still there see it go, and leave."""
         self.close_listeners()
+        if self.share is not None:
+            self.share.close()
         self.surroundings.leave()
         self.selector.close()
         for template in self.pool.templates:
@@ -358,6 +370,7 @@ class Arbiter:
         self.quick = True
         if self.exit_code is None:
             self.exit_code = 0
+        self.pool.close()
         self.close_listeners()
         for member in self.pool.everybody():
             grace = min(QUICK_GRACE, member.generation.settings.graceful_timeout)
@@ -366,6 +379,7 @@ class Arbiter:
     def stop(self, code: int) -> None:
         """Let the workers finish, and end with `code`."""
         self.exit_code = code
+        self.pool.close()
         self.close_listeners()
         for member in self.pool.everybody():
             self.pool.dismiss(member)
@@ -397,7 +411,7 @@ class Arbiter:
             self.log.error("Can't reopen a log: %s", error)
 
     def start_new_master(self) -> None:
-        self.surroundings.start_new_master(self.listeners, lambda: self.settings.pre_exec(self))
+        self.surroundings.start_new_master(self.listeners, self.share, lambda: self.settings.pre_exec(self))
 
     # what becomes of workers
 

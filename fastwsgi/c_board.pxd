@@ -19,6 +19,7 @@ cdef extern from "fw_board.h" nogil:
         uint32_t connections
         uint32_t generation
         uint64_t booted_ns
+        uint32_t dismissed
 
     struct fw_slot_request:
         uint64_t turn
@@ -30,10 +31,12 @@ cdef extern from "fw_board.h" nogil:
 
     struct fw_board:
         uint32_t count
+        uint32_t ending
         fw_slot *slots
 
     fw_board *fw_board_create(uint32_t count)
     void fw_board_destroy(fw_board *board)
+    void fw_board_take(fw_board *board, uint32_t slot)
     void fw_slot_clear(fw_slot *slot)
     void fw_slot_read(const fw_slot *slot, fw_slot_request *request)
     void fw_slot_count(uint64_t *counter)

@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from posix.types cimport off_t
 
-from fastwsgi.c_board cimport fw_slot
+from fastwsgi.c_board cimport fw_board, fw_slot
 
 cdef extern from "fw_base.h" nogil:
     struct fw_span:
@@ -353,6 +353,18 @@ cdef extern from "fw_conn.h" nogil:
     void fw_conn_cut(fw_conn *conn, fw_error error)
     void fw_conn_refuse(fw_conn *conn, fw_error error)
 
+cdef extern from "fw_share.h" nogil:
+    struct fw_share_page:
+        uint32_t magic
+
+    struct fw_share:
+        const fw_board *board
+        const fw_slot *slot
+        const fw_share_page *page
+        uint32_t side
+        int send
+        int receive
+
 cdef extern from "fw_loop.h" nogil:
     enum fw_stop:
         FW_STOP_NO
@@ -375,6 +387,7 @@ cdef extern from "fw_loop.h" nogil:
         const char *server
         fw_slot *slot
         fw_access *access
+        fw_share share
         fw_forwarded_rules forwarded
         fw_networks proxy_peers
         uint8_t proxy_mode

@@ -16,7 +16,7 @@ from fastwsgi.systemd import LISTEN_VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UPGRADE_VARIABLES = ("FASTWSGI_PID", "FASTWSGI_FD", "GUNICORN_PID", "GUNICORN_FD")
+UPGRADE_VARIABLES = ("FASTWSGI_PID", "FASTWSGI_FD", "FASTWSGI_SHARE", "GUNICORN_PID", "GUNICORN_FD")
 
 
 class Origin:

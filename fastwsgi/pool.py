@@ -178,11 +178,8 @@ class Pool:
         serving = sum(self.state(member) == SERVING for member in new)
 
         too_many = max(0, len(old) + serving - wanted)
-        for member in old[:too_many]:
-            self.dismiss(member)
+        self.dismiss_all(old[:too_many] + new[: max(0, len(new) - wanted)])
         old = old[too_many:]
-        for member in new[: max(0, len(new) - wanted)]:
-            self.dismiss(member)
 
         if time.monotonic() < self.fork_at:
             return
@@ -278,7 +275,7 @@ class Pool:
     def take_slot(self) -> int | None:
         slot = next((slot for slot in range(self.board.count) if self.board.read(slot).state == FREE), None)
         if slot is not None:
-            self.board.set_state(slot, BOOTING)
+            self.board.take(slot)
         return slot
 
     def seats(self) -> list[int]:
@@ -287,7 +284,9 @@ class Pool:
 
     def make_worker(self, generation: Generation, slot: int, age: int, seat: int | None = None) -> Worker:
         server, settings = self.server, generation.settings
-        place = Place(self.board, slot, server.watch_fd, server.tell_fd, self.stacks)
+        # with `reload` a sibling may have code that is older than ours
+        share = None if settings.reload else server.share
+        place = Place(self.board, slot, server.watch_fd, server.tell_fd, self.stacks, share)
         kind = KINDS[settings.worker_class_str]
         listeners = server.listeners.of_seat(seat, settings)
         worker = kind(
@@ -361,10 +360,33 @@ class Pool:
 
     # ending
 
+    def tell_serving(self) -> None:
+        """Tell the workers of another master, if there is one, who is here."""
+        if self.server.share is not None:
+            count = sum(
+                not member.leaving and self.state(member) == SERVING for member in self.workers.values()
+            )
+            self.server.share.tell(count if self.server.exit_code is None else 0)
+
+    def dismiss_all(self, members: list[Member]) -> None:
+        """Those who go do not pass connections to each other: all are known before the first hears of it."""
+        for member in members:
+            self.board.set_dismissed(member.slot)
+            member.leaving = True
+        self.tell_serving()
+        for member in members:
+            self.dismiss(member)
+
+    def close(self) -> None:
+        """All will go: they pass connections to nobody, unless there is another server."""
+        self.board.set_ending()
+        self.tell_serving()
+
     def dismiss(self, member: Member, signum: int = signal.SIGTERM, grace: float | None = None) -> None:
         """Tell it to go; it is killed if it has not gone after `grace` (by default the setting's)."""
         if grace is None:
             grace = member.generation.settings.graceful_timeout + LEAVE_MARGIN
+        self.board.set_dismissed(member.slot)
         member.leaving = True
         member.kill_at = time.monotonic() + grace
         if signum == signal.SIGTERM and member.seat not in self.seats():

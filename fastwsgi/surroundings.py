@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastwsgi.log import Logger
     from fastwsgi.origin import Origin
     from fastwsgi.settings import Settings
+    from fastwsgi.share import Share
 
 PROMOTION_PAUSE = 0.25
 """Seconds between two looks whether the old master is gone."""
@@ -72,10 +73,12 @@ class Surroundings:
         """When beat() wants to be called at the latest; None: never."""
         return now + PROMOTION_PAUSE if self.upgrade.old else self.notifier.next_beat(now)
 
-    def start_new_master(self, listeners: Listeners, pre_exec: Callable[[], None]) -> None:
+    def start_new_master(
+        self, listeners: Listeners, shared: Share | None, pre_exec: Callable[[], None]
+    ) -> None:
         """The binary upgrade."""
         fds = sorted(listener.fileno() for listener in listeners.of_seat())
-        self.upgrade.start(fds, activated=self.activated, pre_exec=pre_exec, log=self.log)
+        self.upgrade.start(fds, shared, activated=self.activated, pre_exec=pre_exec, log=self.log)
 
     def reap(self, pid: int, code: int) -> bool:
         """Whether the child that has ended is none of the workers, but ours."""

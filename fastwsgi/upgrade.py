@@ -11,7 +11,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from fastwsgi import systemd
+from fastwsgi import share, systemd
 from fastwsgi.process import fork_process
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fastwsgi.log import Logger
     from fastwsgi.origin import Origin
+    from fastwsgi.share import Share
 
 SUFFIX = ".2"
 
@@ -34,6 +35,8 @@ class Upgrade:
         """The listeners of the old master."""
         self.old = pid_from(handed.get("FASTWSGI_PID") or handed.get("GUNICORN_PID", ""))
         """The old master, as long as this one is not promoted; 0: there is none."""
+        self.share = share.inherit(handed.get("FASTWSGI_SHARE", ""))
+        """What this master and the other have in common; None: nothing, or there is no other."""
         self.pid = os.getpid()
         self.new = 0
         """The new master that this one has started; 0: there is none."""
@@ -47,7 +50,15 @@ class Upgrade:
         """Another master uses the same listeners."""
         return bool(self.old or self.new)
 
-    def start(self, fds: list[int], *, activated: bool, pre_exec: Callable[[], None], log: Logger) -> None:
+    def start(
+        self,
+        fds: list[int],
+        shared: Share | None,
+        *,
+        activated: bool,
+        pre_exec: Callable[[], None],
+        log: Logger,
+    ) -> None:
         """Start the new master; `activated`: the listeners were systemd's, and it shall know them as such."""
         if self.new:
             log.warning("USR2 ignored: the new master (pid:%s) is still there", self.new)
@@ -56,6 +67,7 @@ class Upgrade:
             log.warning("USR2 ignored: the old master (pid:%s) is still there", self.old)
             return
         self.pid = os.getpid()
+        self.share = shared
         try:
             pid = fork_process(lambda: self.become_master(fds, activated, pre_exec, log))
         except OSError as error:
@@ -71,7 +83,7 @@ class Upgrade:
         try:
             let_signals_go()
             pre_exec()
-            pass_only(fds)
+            pass_only(fds + (self.share.fds() if self.share is not None else []))
             os.chdir(self.origin.directory)
             os.execve(self.origin.argv[0], self.origin.argv, self.environment(fds, activated))
         except BaseException:
@@ -91,6 +103,8 @@ class Upgrade:
             environ |= {"LISTEN_FDNAMES": names} if names else {}
         else:
             environ["FASTWSGI_FD"] = ",".join(map(str, fds))
+        if self.share is not None:
+            environ["FASTWSGI_SHARE"] = self.share.handed_down()
         return environ
 
     def is_promoted(self) -> bool:
@@ -98,6 +112,7 @@ class Upgrade:
         if self.old == 0 or self.old == os.getppid():
             return False
         self.old = 0
+        self.is_alone()
         return True
 
     def reap(self, pid: int) -> bool:
@@ -105,7 +120,13 @@ class Upgrade:
         if pid != self.new:
             return False
         self.new = 0
+        self.is_alone()
         return True
+
+    def is_alone(self) -> None:
+        """The other master is gone."""
+        if self.share is not None:
+            self.share.forget_other()
 
 
 def let_signals_go() -> None:

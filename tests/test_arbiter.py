@@ -368,7 +368,7 @@ def test_without_an_arbiter_workers_leave(start: Start) -> None:
         eventually(lambda pid=pid: is_gone(pid), server.explain)
 
 
-def test_a_worker_keeps_nothing_of_the_arbiter_but_the_listeners(start: Start) -> None:
+def test_a_worker_keeps_nothing_of_the_arbiter_but_what_it_needs(start: Start) -> None:
     def open_files(pid: int) -> list[str]:
         return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if int(entry.name) > 2]
 
@@ -376,12 +376,14 @@ def test_a_worker_keeps_nothing_of_the_arbiter_but_the_listeners(start: Start) -
     worker = pid_of_answer(server)
     files = open_files(worker)
     shared = [name for name in files if name in open_files(server.pid) and not name.startswith("anon_inode:")]
-    assert sum(name.startswith("socket:") for name in shared) == 2
+    # the listeners, and both ends by which workers pass connections to each other
+    assert sum(name.startswith("socket:") for name in shared) == 2 + 2
+    assert sum("fastwsgi-share" in name for name in shared) == 2  # the mapping has one of its own
     # one hangs up when the arbiter is gone, into the other the worker tells that there is news on the board
     assert sum(name.startswith("pipe:") for name in shared) == 2
     # for the stack of a worker that does not come back; one is opened anew
     assert sum("fastwsgi-stacks" in name for name in shared) == 2
-    assert len(shared) == 6
+    assert len(shared) == 10
     assert files.count("anon_inode:[eventpoll]") == 1  # the loop's own
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fastwsgi.message import Request
     from fastwsgi.settings import Settings
     from fastwsgi.settings.hooks import Hook
+    from fastwsgi.share import Share
     from fastwsgi.stuck import Stacks
 
 # Seconds
@@ -65,6 +66,8 @@ class Place(NamedTuple):
     tell_fd: int
     """A byte written here makes the arbiter look at the board."""
     stacks: Stacks
+    share: Share | None
+    """By which it passes connections to its siblings, and they to it; None: each keeps its own."""
 
 
 class Worker:
@@ -202,6 +205,7 @@ class Worker:
             self.log,
             board=self.place.board,
             slot=self.place.slot,
+            share=self.place.share,
             watch_fd=self.place.watch_fd,
             own_listeners=self.own_listeners,
             multiprocess=settings.workers > 1,
