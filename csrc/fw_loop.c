@@ -271,6 +271,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
         soonest = loop->leave_end_ms;
     if (FW_UNLIKELY(loop->pass_again_ms != 0) && loop->pass_again_ms < soonest)
         soonest = loop->pass_again_ms;
+    if (serving && FW_UNLIKELY(loop->receive_at_ms != 0) && loop->receive_at_ms < soonest)
+        soonest = loop->receive_at_ms;
     if (serving && loop->listen_again_ms != 0 && loop->listen_again_ms < soonest)
         soonest = loop->listen_again_ms;
     if (fw_loop_lines_wait(loop) && now + LINES_AGAIN_MS < soonest)
@@ -446,6 +448,8 @@ void fw_loop_step(struct fw_loop *loop)
         return;
     hide_handed(loop);
     fw_loop_listen_if_wanted(loop);
+    if (FW_UNLIKELY(loop->receive_at_ms != 0) && loop->listening)
+        fw_loop_receive_if_shared(loop);
     loop->pass_again_ms = 0; /* what is ready is served here now */
     if (FW_UNLIKELY(loop->leaving)) {
         fw_loop_pass_on(loop);
@@ -453,6 +457,8 @@ void fw_loop_step(struct fw_loop *loop)
             return;
     }
     wait_for_events(loop, true);
+    if (FW_UNLIKELY(loop->env.clock.now_ms >= loop->even_at_ms))
+        fw_loop_even(loop);
     go_on(loop);
     expire(loop);
     loop->given_ns = 0;
@@ -573,6 +579,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     memset(loop, 0, sizeof *loop);
     loop->config = *config;
     loop->watch = -1;
+    loop->even_at_ms = config->share.board != NULL ? 0 : UINT64_MAX;
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;

@@ -120,7 +120,12 @@ struct fw_loop {
     bool receiving;         /* the share socket is in the poller */
     bool alone;             /* the arbiter is gone: all siblings leave as well */
     uint64_t pass_again_ms; /* somebody may take connections then who could not before; 0: nobody wants to */
+    uint64_t receive_at_ms; /* nothing is received before; 0: no such rest */
     uint64_t passed, received;
+    /* ... evenly: fw_loop_even.c */
+    uint64_t even_at_ms;            /* the next look; UINT64_MAX: never */
+    uint64_t even_own, even_others; /* requests answered up to the last one, here and elsewhere */
+    uint32_t even_here, even_rests; /* the latter: in a row */
     /* connections */
     struct fw_queue queues[FW_QUEUE_COUNT];
     struct fw_conn *free;

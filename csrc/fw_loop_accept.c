@@ -122,7 +122,8 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
             struct fw_client peer = fw_client_of(&address);
             fw_conn_meet(conn, &peer, listener->local);
             fw_loop_count_connections(loop, 1);
-            fw_loop_settle(loop, conn);
+            if (!fw_loop_pass_fresh(loop, conn))
+                fw_loop_settle(loop, conn);
             return true;
         }
     }

@@ -4,7 +4,8 @@
  *   fw_loop_away.c    connections in the hands of threads without the loop, and when calls should overlap
  *   fw_loop_wait.c    an application that waits, in the middle of a call, for what its client takes or sends
  *   fw_loop_accept.c  listeners: who is accepted, and when nobody is
- *   fw_loop_share.c   connections that go to siblings, and that come from them                           */
+ *   fw_loop_share.c   connections that go to siblings, and that come from them
+ *   fw_loop_even.c    how many connections this worker should have, beside its siblings                  */
 #ifndef FW_LOOP_PARTS_H
 #define FW_LOOP_PARTS_H
 
@@ -140,9 +141,18 @@ void fw_loop_pass_on(struct fw_loop *loop);
 /* Nobody here serves what is ready, perhaps for long: siblings that are idle may. */
 void fw_loop_pass_ready(struct fw_loop *loop);
 
+/* Having passed some on, is it still better that siblings take what there is? */
+bool fw_loop_leaves_them(struct fw_loop *loop);
+
 /* Take connections from siblings, or do not. */
 void fw_loop_receive_if_shared(struct fw_loop *loop);
 void fw_loop_receive_none(struct fw_loop *loop);
+
+/* Are there fewer connections elsewhere? `conn` has just been accepted. True: it is somebody else's. */
+bool fw_loop_pass_fresh(struct fw_loop *loop, struct fw_conn *conn);
+
+/* It is time to look whether some that are at work here had better be elsewhere. */
+void fw_loop_even(struct fw_loop *loop);
 
 /* The share socket has something. */
 void fw_loop_receive(struct fw_loop *loop);

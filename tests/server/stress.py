@@ -74,7 +74,7 @@ class Asking(threading.Thread):
         self.tally = Tally()
         self.count = 0
         self.since = 0.0
-        """When this connection last proved that it was there."""
+        """When that was asked for which this connection has answered last: who answers is alive then."""
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -100,8 +100,9 @@ class Asking(threading.Thread):
             for _ in range(self.random.randint(1, CONNECTION_MOST)):
                 if self.over.is_set():
                     return
+                asked = time.monotonic()
                 last = self.slowly(client) if slow else self.several(client)
-                self.since = time.monotonic()
+                self.since = asked
                 if last:
                     self.tally.closed += 1
                     return
