@@ -536,8 +536,11 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     if (!loop->quick)
         send_given(loop);
     fw_loop_settle(loop, conn);
-    if (!loop->quick)
+    if (!loop->quick) {
         write_lines(loop);
+        if (FW_UNLIKELY(loop->queues[FW_QUEUE_READY].count > 1))
+            fw_loop_relieve(loop);
+    }
 }
 
 /* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */

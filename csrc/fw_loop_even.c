@@ -28,7 +28,7 @@ static uint32_t surplus(const struct fw_loop *loop, const struct fw_share_view *
     if (view->idle == 0 || own < view->least + 2)
         return 0;
     uint32_t part = part_of_each(loop, view);
-    if (own <= part + slack + part / 16)
+    if (own <= part + slack + part / 32)
         return 0;
     uint32_t over = own - part, half = (own - view->least) / 2;
     return over < half ? over : half;
@@ -90,7 +90,24 @@ void fw_loop_even(struct fw_loop *loop)
     struct fw_conn *prev, *conn = loop->queues[FW_QUEUE_KEEPALIVE].last; /* those that are busy */
     for (; conn != NULL && loop->passed - before < count; conn = prev) {
         prev = conn->prev;
-        errno = 0;
+        if (!fw_loop_pass(loop, conn, &view) && errno != 0)
+            break;
+    }
+    if (loop->passed != before)
+        step_back(loop);
+}
+
+void fw_loop_relieve(struct fw_loop *loop)
+{
+    if (loop->config.share.board == NULL || loop->leaving)
+        return;
+    struct fw_share_view view = fw_loop_siblings(loop);
+    uint32_t waiting = view.idle > 0 ? fw_share_waiting(&loop->config.share) : 0;
+    uint64_t before = loop->passed;
+    struct fw_queue *ready = &loop->queues[FW_QUEUE_READY];
+    struct fw_conn *prev, *conn = ready->last; /* who would wait longest */
+    for (; ready->count > 1 && conn != NULL && waiting + (loop->passed - before) < view.idle; conn = prev) {
+        prev = conn->prev;
         if (!fw_loop_pass(loop, conn, &view) && errno != 0)
             break;
     }

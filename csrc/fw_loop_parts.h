@@ -141,6 +141,9 @@ void fw_loop_pass_on(struct fw_loop *loop);
 /* Nobody here serves what is ready, perhaps for long: siblings that are idle may. */
 void fw_loop_pass_ready(struct fw_loop *loop);
 
+/* Calls are not quick, and more than one request waits for its own: siblings that are idle get one each. */
+void fw_loop_relieve(struct fw_loop *loop);
+
 /* Having passed some on, is it still better that siblings take what there is? */
 bool fw_loop_leaves_them(struct fw_loop *loop);
 

@@ -347,6 +347,51 @@ static void test_who_is_not_busier_keeps_his(void)
     end();
 }
 
+/* --- requests that wait --- */
+
+/* A turn of the first worker, each of whose calls takes so long. */
+static void slow_turn(uint64_t call_us)
+{
+    struct fw_conn *conn;
+    fw_loop_step(&loops[0]);
+    while ((conn = fw_loop_take(&loops[0])) != NULL) {
+        fault_clock_step_us(call_us);
+        app_serve(conn, &loops[0]);
+        fw_loop_give(&loops[0], conn);
+    }
+}
+
+static void test_idle_siblings_get_one_each(void)
+{
+    for (size_t count = 2; count <= WORKERS_MOST; count++) {
+        begin_uneven(count, 10);
+        ask(0, 10);
+        slow_turn(500);
+        CHECK_EQUAL(passed(), count - 1); /* which nobody has received yet */
+        all_answered();
+        CHECK_EQUAL(connections(), client_count);
+        end();
+    }
+}
+
+static void test_quick_calls_stay(void)
+{
+    begin_uneven(2, 10);
+    ask(0, 10);
+    slow_turn(50);
+    CHECK_EQUAL(passed(), 0);
+    end();
+}
+
+static void test_the_last_one_stays(void)
+{
+    begin_uneven(2, 10);
+    ask(0, 2); /* one is served, and one is next */
+    slow_turn(500);
+    CHECK_EQUAL(passed(), 0);
+    end();
+}
+
 static const struct fw_test tests[] = {
     {"burst that one worker accepts", test_burst_that_one_worker_accepts},
     {"one after the other", test_one_after_the_other},
@@ -358,6 +403,9 @@ static const struct fw_test tests[] = {
     {"they do not bounce", test_they_do_not_bounce},
     {"idle ones stay", test_idle_ones_stay},
     {"who is not busier keeps his", test_who_is_not_busier_keeps_his},
+    {"idle siblings get one each", test_idle_siblings_get_one_each},
+    {"quick calls stay", test_quick_calls_stay},
+    {"the last one stays", test_the_last_one_stays},
 };
 
 int main(int argc, char **argv)
