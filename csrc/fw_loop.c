@@ -203,6 +203,9 @@ static void leave(struct fw_loop *loop, int how)
     loop->leaving = true;
     loop->leave_end_ms = loop->env.clock.now_ms + loop->config.grace_ms;
     loop->listen_again_ms = 0;
+    if (loop->config.slot != NULL)
+        atomic_store(&loop->config.slot->state, FW_SLOT_LEAVING);
+    fw_loop_pass_on(loop);
     /* Who was idle for less than a moment gets the rest of it: its next request may be on its way. New ones
      * are among them, whatever the keep-alive time is. */
     struct fw_queue *queue = &loop->queues[FW_QUEUE_KEEPALIVE];
@@ -216,8 +219,6 @@ static void leave(struct fw_loop *loop, int how)
             fw_queue_append(loop, conn, FW_QUEUE_KEEPALIVE);
         }
     }
-    if (loop->config.slot != NULL)
-        atomic_store(&loop->config.slot->state, FW_SLOT_LEAVING);
 }
 
 void fw_loop_wake(struct fw_loop *loop)
@@ -448,8 +449,8 @@ void fw_loop_step(struct fw_loop *loop)
         return;
     hide_handed(loop);
     fw_loop_listen_if_wanted(loop);
-    if (FW_UNLIKELY(loop->receive_at_ms != 0) && loop->listening)
-        fw_loop_receive_if_shared(loop);
+    if (FW_UNLIKELY(loop->receive_at_ms != 0) && loop->listening && !fw_loop_receive_if_shared(loop))
+        fw_loop_rest_after(loop, errno);
     loop->pass_again_ms = 0; /* what is ready is served here now */
     if (FW_UNLIKELY(loop->leaving)) {
         fw_loop_pass_on(loop);

@@ -118,7 +118,7 @@ struct fw_loop {
     int accept_errno;         /* why; the caller logs it and sets it to 0 */
     /* sharing */
     bool receiving;         /* the share socket is in the poller */
-    bool alone;             /* the arbiter is gone: all siblings leave as well */
+    _Atomic bool alone;     /* the arbiter is gone: all siblings leave as well */
     uint64_t pass_again_ms; /* somebody may take connections then who could not before; 0: nobody wants to */
     uint64_t receive_at_ms; /* nothing is received before; 0: no such rest */
     uint64_t passed, received;

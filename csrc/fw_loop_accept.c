@@ -100,7 +100,10 @@ void fw_loop_listen_if_wanted(struct fw_loop *loop)
         }
         listener->polled = true;
     }
-    fw_loop_receive_if_shared(loop);
+    if (!fw_loop_receive_if_shared(loop)) {
+        fw_loop_rest_after(loop, errno);
+        return;
+    }
     loop->listening = true;
 }
 

@@ -147,8 +147,8 @@ void fw_loop_relieve(struct fw_loop *loop);
 /* Having passed some on, is it still better that siblings take what there is? */
 bool fw_loop_leaves_them(struct fw_loop *loop);
 
-/* Take connections from siblings, or do not. */
-void fw_loop_receive_if_shared(struct fw_loop *loop);
+/* Take connections from siblings, or do not. False, with errno: the poller has failed. */
+bool fw_loop_receive_if_shared(struct fw_loop *loop);
 void fw_loop_receive_none(struct fw_loop *loop);
 
 /* Are there fewer connections elsewhere? `conn` has just been accepted. True: it is somebody else's. */

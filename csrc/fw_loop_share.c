@@ -99,17 +99,16 @@ void fw_loop_pass_ready(struct fw_loop *loop)
 
 /* --- receiving --- */
 
-void fw_loop_receive_if_shared(struct fw_loop *loop)
+bool fw_loop_receive_if_shared(struct fw_loop *loop)
 {
     const struct fw_share *share = &loop->config.share;
-    if (share->board == NULL || loop->receiving || loop->receive_at_ms > loop->env.clock.now_ms)
-        return;
-    if (fw_loop_leaves_them(loop))
-        return;
+    if (share->board == NULL || loop->receiving || loop->receive_at_ms > loop->env.clock.now_ms ||
+        fw_loop_leaves_them(loop))
+        return true;
     loop->receive_at_ms = 0;
-    /* A failure only means that others have to take what there is. */
     loop->receiving =
         fw_poll_add(loop->poll, share->receive, FW_POLL_READ | FW_POLL_ONE, &loop->receiving) == 0;
+    return loop->receiving;
 }
 
 void fw_loop_receive_none(struct fw_loop *loop)
@@ -171,10 +170,6 @@ static bool receive_one(struct fw_loop *loop)
     case FW_SHARE_REST:
         fw_loop_rest_after(loop, errno);
         return false;
-    case FW_SHARE_OVER:
-        fw_loop_receive_none(loop);
-        loop->config.share.board = NULL;
-        return false;
     }
     if (conn->state == FW_CONN_CLOSED)
         return true;
@@ -211,4 +206,6 @@ void fw_loop_receive_rest(struct fw_loop *loop)
         return;
     while (!fw_loop_is_full(loop) && receive_one(loop))
         ;
+    if (loop->leaving)
+        loop->listen_again_ms = 0; /* if it has run out of something: nobody will look again */
 }

@@ -228,8 +228,6 @@ enum fw_share_got fw_share_receive(const struct fw_share *share, struct fw_conn_
         conn->fd = take_descriptor(&message);
     if (n < 0) {
         got = problem == EAGAIN || problem == EWOULDBLOCK ? FW_SHARE_EMPTY : FW_SHARE_REST;
-    } else if (n == 0 && conn->fd < 0) {
-        got = FW_SHARE_OVER;
     } else if (message.msg_flags & MSG_CTRUNC) {
         got = conn->fd < 0 ? FW_SHARE_REST : FW_SHARE_LOST; /* the latter has brought more than one */
         problem = EMFILE;

@@ -90,7 +90,6 @@ enum fw_share_got {
     FW_SHARE_EMPTY,
     FW_SHARE_LOST, /* that one is closed: its client has gone, or the message is none of ours */
     FW_SHARE_REST, /* no memory, or no descriptor for it (then it is lost): errno */
-    FW_SHARE_OVER, /* nobody will send any more */
 };
 
 struct fw_share_note {

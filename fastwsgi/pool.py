@@ -362,11 +362,12 @@ class Pool:
 
     def tell_serving(self) -> None:
         """Tell the workers of another master, if there is one, who is here."""
-        if self.server.share is not None:
-            count = sum(
-                not member.leaving and self.state(member) == SERVING for member in self.workers.values()
-            )
-            self.server.share.tell(count if self.server.exit_code is None else 0)
+        server = self.server
+        if server.share is None:
+            return
+        count = sum(not member.leaving and self.state(member) == SERVING for member in self.workers.values())
+        takes = server.exit_code is None and not server.settings.reload
+        server.share.tell(count if takes else 0)
 
     def dismiss_all(self, members: list[Member]) -> None:
         """Those who go do not pass connections to each other: all are known before the first hears of it."""

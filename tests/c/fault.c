@@ -275,6 +275,11 @@ WRAPPED(ssize_t, sendfile, int out, int in, off_t *off, size_t len)
                                  : count_sent(__real_sendfile(out, in, off, shorter(FAULT_sendfile, len)));
 }
 
+WRAPPED(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)
+{
+    return fails(FAULT_recvmsg) ? -1 : __real_recvmsg(fd, message, flags);
+}
+
 WRAPPED(int, accept4, int fd, struct sockaddr *address, socklen_t *len, int flags)
 {
     return fails(FAULT_accept4) ? -1 : __real_accept4(fd, address, len, flags);

@@ -13,6 +13,7 @@
     X(recv)                                                                                                  \
     X(send)                                                                                                  \
     X(sendmsg)                                                                                               \
+    X(recvmsg)                                                                                               \
     X(sendfile)                                                                                              \
     X(accept4)                                                                                               \
     X(epoll_create1)                                                                                         \

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,7 +170,12 @@ def test_an_upgrade_there_and_back(serve: Start, project: Path, later: Callable[
         new = children(server, new_master, 2)
 
         # back: the new one goes, and what came to it meanwhile is the old one's again
+        for pid in old:
+            os.kill(pid, signal.SIGSTOP)
         clients += connected(server, stack, 10)
+        assert {pid for _, pid in clients[10:]} <= new
+        for pid in old:
+            os.kill(pid, signal.SIGCONT)
         os.kill(new_master, signal.SIGTERM)
         server.wait_for_log(rf"The new master \(pid:{new_master}\) has ended with code 0")
         assert {ask(client)["pid"] for client, _ in clients} <= old
@@ -192,17 +198,15 @@ def upgrade(server: Server) -> int:
 
 
 def children(server: Server, master: int, count: int) -> set[int]:
-    """The workers of another master, when they serve."""
+    """The workers of the new master, when all serve: so it tells the old one, on a page that both have."""
+    fds = list(Path(f"/proc/{server.pid}/fd").iterdir())
+    page = next(fd for fd in fds if "fastwsgi-share" in os.readlink(fd))
 
-    def serving() -> set[int] | None:
-        found = set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
-        if len(found) != count:
-            return None
-        with contextlib.ExitStack() as stack:
-            asked = {pid for _, pid in connected(server, stack, 20)}
-        return found if asked >= found else None
+    def all_serve() -> bool:
+        return page.read_bytes()[8:12] == count.to_bytes(4, sys.byteorder)
 
-    return eventually(serving, server.explain)
+    eventually(all_serve, server.explain)
+    return set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
 
 
 def test_the_end_of_the_server_is_the_end_of_its_connections(serve: Start, project: Path) -> None:
