@@ -17,9 +17,10 @@
  * The moves out of OFFERED are each one compare-and-swap. fw_baton_pass() is for calls that usually block,
  * and for what is known to take its time: a wait for a client, a socket that the application takes.
  *
- * In TAKEN the monitor is the understudy: it reads, parses, refuses, sends and keeps deadlines, but calls no
- * application. In OURS(i) only i touches the loop; in OFFERED(i) nobody does; in TAKEN(i) only the monitor.
- * In the last two i does not touch its connection either, but for the request's body, which stays as it is.
+ * In TAKEN the monitor is the understudy: it reads, parses, refuses, sends and keeps deadlines, passes what
+ * is ready to workers that are idle (fw_share), but calls no application. In OURS(i) only i touches the loop;
+ * in OFFERED(i) nobody does; in TAKEN(i) only the monitor. In the last two i does not touch its connection
+ * either, but for the request's body, which stays as it is.
  *
  * A player that is *away* has its connection and nothing else: it reads what its request's body still lacks,
  * and writes and sends its answer, with an env of its own, which no other thread uses. It waits for its

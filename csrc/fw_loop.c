@@ -583,7 +583,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     memset(loop, 0, sizeof *loop);
     loop->config = *config;
     loop->watch = -1;
-    loop->even_at_ms = config->share.board != NULL ? 0 : UINT64_MAX;
+    loop->even_at_ms = config->share.board != NULL ? 0 : FW_LOOP_NEVER;
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;

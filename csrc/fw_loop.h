@@ -67,6 +67,8 @@ enum fw_stop {
     FW_STOP_NOW,
 };
 
+#define FW_LOOP_NEVER UINT64_MAX
+
 struct fw_loop_config {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
@@ -123,7 +125,7 @@ struct fw_loop {
     uint64_t receive_at_ms; /* nothing is received before; 0: no such rest */
     uint64_t passed, received;
     /* ... evenly: fw_loop_even.c */
-    uint64_t even_at_ms;            /* the next look; UINT64_MAX: never */
+    uint64_t even_at_ms;            /* the next look, or FW_LOOP_NEVER */
     uint64_t even_own, even_others; /* requests answered up to the last one, here and elsewhere */
     uint32_t even_here, even_rests; /* the latter: in a row */
     /* connections */

@@ -58,7 +58,7 @@ bool fw_loop_leaves_them(struct fw_loop *loop)
 
 bool fw_loop_pass_fresh(struct fw_loop *loop, struct fw_conn *conn)
 {
-    if (loop->config.share.board == NULL || loop->connections < 2 || loop->leaving)
+    if (loop->even_at_ms == FW_LOOP_NEVER || loop->connections < 2 || loop->leaving)
         return false;
     struct fw_share_view view = fw_loop_siblings(loop);
     if (surplus(loop, &view, 0) == 0 || !fw_loop_pass(loop, conn, &view))
@@ -99,7 +99,7 @@ void fw_loop_even(struct fw_loop *loop)
 
 void fw_loop_relieve(struct fw_loop *loop)
 {
-    if (loop->config.share.board == NULL || loop->leaving)
+    if (loop->even_at_ms == FW_LOOP_NEVER || loop->leaving)
         return;
     struct fw_share_view view = fw_loop_siblings(loop);
     uint32_t waiting = view.idle > 0 ? fw_share_waiting(&loop->config.share) : 0;

@@ -65,7 +65,10 @@ struct fw_share_view fw_share_look(const struct fw_share *share, uint32_t connec
         used = 0;
     for (uint32_t i = 0; i < used && i < board->count; i++) {
         const struct fw_slot *slot = &board->slots[i];
-        if (slot == share->slot || atomic_load(&slot->state) != FW_SLOT_SERVING ||
+        uint32_t state = atomic_load(&slot->state);
+        /* Who retires serves until another does, and passes on then what it has been given. Without, there
+         * would be nobody at times where workers retire quickly. */
+        if (slot == share->slot || (state != FW_SLOT_SERVING && state != FW_SLOT_RETIRING) ||
             atomic_load(&slot->dismissed))
             continue;
         uint32_t connections = atomic_load_explicit(&slot->connections, memory_order_relaxed);

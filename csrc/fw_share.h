@@ -60,7 +60,7 @@ uint64_t fw_share_bit(const struct fw_share_place *place);
 /* --- who is there --- */
 
 struct fw_share_view {
-    uint32_t serving;     /* other workers that serve, are to stay, and have room */
+    uint32_t serving;     /* other workers that serve, were not dismissed, and have room */
     uint32_t idle;        /* those of them that are in no call */
     uint32_t least;       /* the fewest connections that one of the idle has */
     uint64_t places;      /* where all that serve listen */

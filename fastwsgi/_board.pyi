@@ -41,6 +41,8 @@ class Slot(NamedTuple):
     """The address that request came from; empty for a unix socket."""
     since_ns: int = 0
     """When that request was given to the application, by time.monotonic_ns(); 0: it is inside none."""
+    dismissed: bool = False
+    """The arbiter has told it to go, or is about to."""
 
 class Board:
     """A board of `count` free slots. ValueError: none asked for; MemoryError: no memory for it.

@@ -30,8 +30,8 @@ LEAVING = int(FW_SLOT_LEAVING)
 
 Slot = namedtuple(
     "Slot",
-    "pid state turn requests refused connections generation booted_ns request client since_ns",
-    defaults=(0, 0, "", "", 0),
+    "pid state turn requests refused connections generation booted_ns request client since_ns dismissed",
+    defaults=(0, 0, "", "", 0, False),
 )
 
 
@@ -65,7 +65,7 @@ cdef class Board:
         return Slot(
             source.pid, source.state, request.turn, source.requests, source.refused, source.connections,
             source.generation, source.booted_ns, request.line[: request.line_len].decode("latin-1"),
-            request.client[: request.client_len].decode("latin-1"), request.since_ns,
+            request.client[: request.client_len].decode("latin-1"), request.since_ns, bool(source.dismissed),
         )
 
     def set_state(self, uint32_t slot, uint32_t state):

@@ -178,6 +178,8 @@ class Pool:
         serving = sum(self.state(member) == SERVING for member in new)
 
         too_many = max(0, len(old) + serving - wanted)
+        # who does not serve yet goes first: the others have clients
+        new.sort(key=lambda member: self.state(member) != BOOTING)
         self.dismiss_all(old[:too_many] + new[: max(0, len(new) - wanted)])
         old = old[too_many:]
 
@@ -365,7 +367,10 @@ class Pool:
         server = self.server
         if server.share is None:
             return
-        count = sum(not member.leaving and self.state(member) == SERVING for member in self.workers.values())
+        count = sum(
+            not member.leaving and self.state(member) in (SERVING, RETIRING)
+            for member in self.workers.values()
+        )
         takes = server.exit_code is None and not server.settings.reload
         server.share.tell(count if takes else 0)
 

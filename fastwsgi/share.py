@@ -25,7 +25,7 @@ class Share:
     """One pair of sockets and one page, on one side of it."""
 
     def __init__(self, sending: socket.socket, receiving: socket.socket, page_fd: int, side: int) -> None:
-        """OSError, ValueError: it is none. The descriptors are ours then, all the same."""
+        """OSError, ValueError: it is none."""
         self.sending = sending
         self.receiving = receiving
         self.page_fd = page_fd
@@ -74,12 +74,20 @@ def create() -> Share:
 
 
 def inherit(text: str) -> Share | None:
-    """The share that the old master has handed down; None: it has none, or none that we understand."""
+    """The share that the old master has handed down; None: it has none, or none that we understand.
+
+    Then its descriptors are left alone: whatever they are, they may be somebody's.
+    """
+    ends: list[socket.socket] = []
     try:
-        numbers = [int(item) for item in text.split(",")]
-        sending_fd, receiving_fd, page_fd, side = numbers
-        for fd in numbers[:3]:
-            os.set_inheritable(fd, False)
-        return Share(socket.socket(fileno=sending_fd), socket.socket(fileno=receiving_fd), page_fd, side)
+        sending_fd, receiving_fd, page_fd, side = map(int, text.split(","))
+        ends += [socket.socket(fileno=sending_fd)]
+        ends += [socket.socket(fileno=receiving_fd)]
+        made = Share(ends[0], ends[1], page_fd, side)
     except (OSError, ValueError):
+        for end in ends:
+            end.detach()
         return None
+    for fd in made.fds():
+        os.set_inheritable(fd, False)
+    return made

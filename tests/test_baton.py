@@ -3,8 +3,8 @@
 Players, the monitor and clients take steps in any order; a step is what they do between two words that others
 may change. In every state that can be reached one thread has the loop, nobody touches a connection together
 with its owner, and the end can be reached: all requests answered, everybody gone. A state from which that is
-impossible is a lost wake-up, a request that is never served, or a shutdown that hangs. Rules that are broken
-on purpose have to be found.
+impossible is a lost wake-up, a request that is never served, or a shutdown that hangs. The understudy passes
+what is ready to another worker, or it comes back. Rules that are broken on purpose have to be found.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class State:
         return replace(state, returned=frozenset())
 
     def all_done(self) -> bool:
-        return all(at == "done" for at, _ in self.conns)
+        return all(at in ("done", "passed") for at, _ in self.conns)
 
 
 def first(players: int, conns: int, requests: int) -> State:
@@ -76,17 +76,22 @@ def steps(state: State, broken: str) -> Iterator[State]:
     for index, (at, left) in enumerate(state.conns):
         if at == "quiet":
             yield state.conn(index, "ready", left)
-    yield from monitor_steps(state)
+        elif at == "passed":  # a sibling answers all that is to come
+            yield state.conn(index, "done", 0)
+    yield from monitor_steps(state, broken)
     for index, player in enumerate(state.players):
         yield from player_steps(state, index, player, broken)
 
 
-def monitor_steps(state: State) -> Iterator[State]:
+def monitor_steps(state: State, broken: str) -> Iterator[State]:
     owner, what = state.hand
     if state.monitor == "watch" and what == OFFERED:
         yield replace(state, hand=(owner, TAKEN), monitor="mind", wanted=False)
     elif state.monitor == "mind":
         now = state.collected()
+        for index, (at, left) in enumerate(now.conns):
+            if at == "ready" or (at == "served" and broken == "what is served is passed"):
+                yield now.conn(index, "passed", left)
         if now.spares:
             for heir in now.spares:
                 yield replace(now, spares=now.spares - {heir}, monitor="part", heir=heir)
@@ -111,6 +116,9 @@ def player_steps(state: State, me: int, player: Player, broken: str) -> Iterator
         ready = [index for index, (at, _) in enumerate(now.conns) if at == "ready"]
         for index in ready:
             yield now.conn(index, "served", now.conns[index][1]).player(me, at="taken", conn=index)
+        for index, (at, left) in enumerate(now.conns):
+            if at == "passed":  # nobody has taken it yet: it is received here
+                yield now.conn(index, "ready", left)
         if now.all_done():
             after = replace(now.player(me, at="gone"), ended=True, spares=frozenset())
             for spare in now.spares if broken != "nobody is told of the end" else ():
@@ -180,6 +188,8 @@ def problem(state: State) -> str:
     ]
     if len(served) != len(set(served)):
         return f"a connection has two owners: {served}"
+    if any(state.conns[index][0] != "served" for index in served):
+        return f"what is served is somebody else's: {served}"
     return ""
 
 
@@ -228,6 +238,7 @@ def test_every_order_ends_well(players: int, conns: int, requests: int) -> None:
         "a player does not wait for the understudy",
         "a player does not wait to be away",
         "the loop is taken from a holder",
+        "what is served is passed",
     ],
 )
 def test_a_broken_rule_is_found(broken: str) -> None:

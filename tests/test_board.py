@@ -29,6 +29,19 @@ def test_slots_are_apart() -> None:
     assert board.read(1) == EMPTY
 
 
+def test_a_slot_is_taken_dismissed_and_free_again() -> None:
+    board = Board(3)
+    board.take(1)
+    assert board.read(1) == EMPTY._replace(state=BOOTING)
+    board.set_dismissed(1)
+    assert board.read(1) == EMPTY._replace(state=BOOTING, dismissed=True)
+    board.clear(1)
+    assert board.read(1) == EMPTY
+    for method in (board.take, board.set_dismissed):
+        with pytest.raises(IndexError):
+            method(3)
+
+
 def test_states_differ() -> None:
     assert len({FREE, BOOTING, SERVING, LEAVING}) == 4
 
@@ -70,5 +83,5 @@ def test_the_stub_names_what_there_is() -> None:
         assert f"{name}: int" in text
     for name in dir(Board):
         assert name.startswith("__") or f"def {name}(" in text
-    fields = re.findall(r"^    (\w+): (?:int|str)(?: = .*)?$", text.split("class Slot")[1], re.MULTILINE)
+    fields = re.findall(r"^    (\w+): (?:int|str|bool)(?: = .*)?$", text.split("class Slot")[1], re.MULTILINE)
     assert tuple(fields) == Slot._fields

@@ -108,6 +108,26 @@ def test_without_a_timeout_a_reload_has_patience_but_an_end(idle: Arbiter) -> No
     assert idle.reload.patience == 8
 
 
+def test_all_who_go_are_known_before_the_first_hears_of_it(
+    idle: Arbiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(idle, monkeypatch)
+    stage.balance(idle.reload.target, 3)
+    stage.set(SERVING, 0, 1, 2)
+    assert idle.share is not None
+    idle.pool.tell_serving()
+    assert idle.share.numbers[1] == 3
+    seen = []
+
+    def note(member: Member, signum: int) -> None:
+        dismissed = [idle.pool.board.read(slot).dismissed for slot in range(3)]
+        seen.append((member.slot, dismissed, idle.share.numbers[1]))
+
+    monkeypatch.setattr(idle.pool, "send", note)
+    stage.balance(idle.reload.target, 1)
+    assert seen == [(0, [True, True, False], 1), (1, [True, True, False], 1)]
+
+
 class Stage:
     """A pool whose workers are only told of: `states` has what each has come to, by its number."""
 
@@ -158,7 +178,7 @@ def test_at_first_all_boot_at_once(stage: Stage, generation: Callable[[int], Gen
     assert stage.balance(one, 3) == "1b 1b 1b"
     stage.set(SERVING, 0, 1, 2)
     assert stage.balance(one, 4) == "1s 1s 1s 1b"
-    assert stage.balance(one, 2) == "1- 1- 1s 1b"
+    assert stage.balance(one, 2) == "1- 1s 1s 1-"  # who does not serve yet goes first
 
 
 def test_a_roll_is_one_by_one(stage: Stage, generation: Callable[[int], Generation]) -> None:

@@ -27,6 +27,7 @@ struct plan {
 };
 
 static struct plan plans[FAULT_COUNT];
+void (*fault_meanwhile)(enum fault_call call);
 static bool was_hit, clock_stopped, wall_set;
 static uint64_t clock_us, clock_left_ms, sent_bytes;
 static int64_t wall_second;
@@ -49,6 +50,7 @@ void fault_reset(void)
 {
     memset(plans, 0, sizeof plans);
     was_hit = clock_stopped = wall_set = false;
+    fault_meanwhile = NULL;
     sent_bytes = clock_left_ms = 0;
     polls_that_waited = 0;
 }
@@ -85,6 +87,8 @@ uint64_t fault_sent(void)
 static bool fails(enum fault_call call)
 {
     struct plan *plan = &plans[call];
+    if (fault_meanwhile != NULL)
+        fault_meanwhile(call);
     plan->calls++;
     if (plan->calls < plan->from || plan->calls >= plan->until)
         return false;

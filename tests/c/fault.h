@@ -46,6 +46,9 @@ void fault_reset(void);
 /* The n-th call from now (1: the next) fails with `error`; `times` in a row from there. */
 void fault_fail(enum fault_call call, unsigned long n, unsigned long times, int error);
 
+/* Called in front of each call, for what others do just then; NULL at first. */
+extern void (*fault_meanwhile)(enum fault_call call);
+
 /* Has a call failed since fault_reset()? */
 bool fault_was_hit(void);
 

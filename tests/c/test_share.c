@@ -72,6 +72,7 @@ static void start(void)
         listeners[family] = peer_listen((enum peer_family)family);
     for (uint32_t i = 0; i < WORKERS; i++) {
         CHECK(fw_loop_init(&workers[i], &configs[i]));
+        workers[i].even_at_ms = FW_LOOP_NEVER; /* who has which connection is for the test to say */
         fw_board_take(board, i);
         for (int family = 0; family < FAMILIES; family++)
             CHECK(fw_loop_add_listener(&workers[i], listeners[family], family == PEER_UNIX));
@@ -215,6 +216,7 @@ static void idle_connections_go_to_who_serves(void)
         asked(0, (enum peer_family)family);
         accepted(0, (enum peer_family)family);
     }
+    atomic_store(&board->slots[1].state, FW_SLOT_RETIRING); /* which serves as well */
     leave(0);
     CHECK(fw_loop_done(&workers[0]) && workers[0].connections == 0);
     UNTIL(workers[1].connections == 2 * FAMILIES, turn(1));
@@ -236,6 +238,7 @@ static void places_are_found_by_their_address(void)
     for (int family = 0; family < FAMILIES; family++)
         listeners[family] = peer_listen((enum peer_family)family);
     CHECK(fw_loop_init(&workers[0], &configs[0]) && fw_loop_init(&workers[1], &configs[1]));
+    workers[0].even_at_ms = workers[1].even_at_ms = FW_LOOP_NEVER;
     for (int family = 0; family < FAMILIES; family++)
         CHECK(fw_loop_add_listener(&workers[0], listeners[family], family == PEER_UNIX));
     CHECK(fw_loop_add_listener(&workers[1], listeners[PEER_UNIX], true));
@@ -323,8 +326,7 @@ static void deadlines_run_on(void)
 
 static void nobody_is_there(void)
 {
-    static const enum fw_slot_state states[] = {FW_SLOT_BOOTING, FW_SLOT_RETIRING, FW_SLOT_LEAVING,
-                                                FW_SLOT_FREE};
+    static const enum fw_slot_state states[] = {FW_SLOT_BOOTING, FW_SLOT_LEAVING, FW_SLOT_FREE};
     for (size_t i = 0; i < COUNT_OF(states) + 4; i++) {
         begin();
         struct peer *client = asked(0, PEER_V4);
@@ -397,6 +399,49 @@ static void the_last_one_serves_what_waits(void)
     say(client, "ho HTTP/1.1\r\nHost: a\r\n\r\n");
     UNTIL(client->ended, turn(1));
     CHECK_EQUAL(served[1], 1);
+    end();
+}
+
+/* Whoever was there has gone when the message is sent: it is taken back. */
+static void leave_meanwhile(enum fault_call call)
+{
+    if (call == FAULT_sendmsg)
+        atomic_store(&board->slots[1].state, FW_SLOT_LEAVING);
+}
+
+static void nobody_is_there_any_more(void)
+{
+    begin();
+    struct peer *client = asked(0, PEER_V4), *half = asked(0, PEER_UNIX);
+    say(half, "GET /ec");
+    turn(0);
+    fault_meanwhile = leave_meanwhile;
+    leave(0);
+    CHECK_EQUAL(workers[0].connections, 2);
+    CHECK(workers[0].passed > 0);
+    CHECK_EQUAL(workers[0].received, workers[0].passed);
+    say(client, hello);
+    say(half, "ho HTTP/1.1\r\nHost: a\r\n\r\n");
+    UNTIL(client->ended && half->ended, turn(0));
+    CHECK_EQUAL(served[0], 4);
+    end();
+}
+
+/* One that was to receive has died: it is for the next. */
+static void a_message_waits_for_another(void)
+{
+    begin();
+    struct peer *client = asked(0, PEER_V4);
+    say(client, "GET /ec");
+    turn(0);
+    leave(0);
+    CHECK_EQUAL(workers[0].connections, 0);
+    fw_loop_drop(&workers[1]);
+    fw_slot_clear(&board->slots[1]);
+    CHECK(fw_loop_init(&workers[1], &configs[1]));
+    CHECK(fw_loop_add_listener(&workers[1], listeners[PEER_V4], false));
+    say(client, "ho HTTP/1.1\r\nHost: a\r\n\r\n");
+    UNTIL(has_answers(client, 2), turn(1));
     end();
 }
 
@@ -809,6 +854,8 @@ static const struct fw_test tests[] = {
     {"the_arbiter_is_gone", the_arbiter_is_gone},
     {"another_server_takes_over", another_server_takes_over},
     {"the_last_one_serves_what_waits", the_last_one_serves_what_waits},
+    {"nobody_is_there_any_more", nobody_is_there_any_more},
+    {"a_message_waits_for_another", a_message_waits_for_another},
     {"ready_requests_go_to_who_is_idle", ready_requests_go_to_who_is_idle},
     {"alone_an_understudy_waits_for_news", alone_an_understudy_waits_for_news},
     {"what_was_changed_stays", what_was_changed_stays},
