@@ -544,10 +544,11 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     }
 }
 
-/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served; and accepted
+ * only who could not go to anybody else. */
 void fw_loop_turn_beside(struct fw_loop *loop)
 {
-    fw_loop_rest(loop);
+    fw_loop_rest_beside(loop);
     fw_loop_send(loop);
     while (loop->event < loop->event_count)
         see_to_event(loop);

@@ -179,16 +179,17 @@ void fw_loop_send(struct fw_loop *loop);
 
 /* The client of `conn` (state APP) takes its answer slower than it is made. Waits one turn for room, within
  * the write deadline, serving the sockets of all others meanwhile (but calling nobody's application, and
- * accepting nothing but what a graceful stop takes along). False: there is room again, or conn->error says
- * why there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
+ * accepting only what a graceful stop takes along and who can go to nobody else). False: there is room again,
+ * or conn->error says why there never will be: the client is too slow or gone, or the loop is done
+ * (STOPPING). */
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
 
 /* The body of `conn` (state APP) is read as it comes, and fw_conn_body_pull() said WAIT. Waits one turn for
  * more, as above, within the deadline for bodies, and pulls again. */
 enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
 
-/* A turn in which no application is called and nobody accepted: the application has the stage for `conn`,
- * whose output is minded, or for nobody. */
+/* A turn in which no application is called, and nobody accepted who could go to somebody else: the
+ * application has the stage for `conn`, whose output is minded, or for nobody. */
 void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn);
 
 /* Calls that take this long in the mean block: what a call that overlaps others costs (two wake-ups, 20 us)

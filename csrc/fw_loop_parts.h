@@ -116,13 +116,14 @@ bool fw_loop_keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, en
 
 void fw_loop_leave_if_told(struct fw_loop *loop);
 
-/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served. */
 void fw_loop_turn_beside(struct fw_loop *loop);
 
 /* --- fw_loop_accept.c --- */
 
 /* Accept nothing until fw_loop_listen_if_wanted() finds that there is a reason to. */
 void fw_loop_rest(struct fw_loop *loop);
+void fw_loop_rest_beside(struct fw_loop *loop);             /* in the middle of a call */
 void fw_loop_rest_after(struct fw_loop *loop, int problem); /* the machine has run out of something */
 void fw_loop_listen_if_wanted(struct fw_loop *loop);
 

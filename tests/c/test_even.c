@@ -392,6 +392,29 @@ static void test_the_last_one_stays(void)
     end();
 }
 
+/* Others cannot accept from its listeners, as with SO_REUSEPORT; this one minds them for long. */
+static void test_listeners_of_its_own(void)
+{
+    begin(2);
+    turn_all();
+    loops[0].config.own_listeners = true;
+    fw_slot_turn(&board->slots[0], 1);
+    connect_client();
+    uint64_t end_ms = peer_now_ms() + GIVE_UP_MS;
+    while (loops[0].passed == 0 && CHECK(peer_now_ms() < end_ms))
+        fw_loop_mind(&loops[0], NULL);
+    CHECK(!loops[0].receiving && loops[0].listening);
+    while (!answered(&clients[0]) && CHECK(peer_now_ms() < end_ms))
+        turn(1);
+    CHECK_EQUAL(loops[1].connections, 1);
+    fw_slot_turn(&board->slots[0], 1);
+    fault_clock_step(1);
+    turn(0);
+    turn(0);
+    CHECK(loops[0].receiving);
+    end();
+}
+
 static const struct fw_test tests[] = {
     {"burst that one worker accepts", test_burst_that_one_worker_accepts},
     {"one after the other", test_one_after_the_other},
@@ -406,6 +429,7 @@ static const struct fw_test tests[] = {
     {"idle siblings get one each", test_idle_siblings_get_one_each},
     {"quick calls stay", test_quick_calls_stay},
     {"the last one stays", test_the_last_one_stays},
+    {"listeners of its own", test_listeners_of_its_own},
 };
 
 int main(int argc, char **argv)
