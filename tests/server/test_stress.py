@@ -7,7 +7,7 @@ import pytest
 
 from .stress import FLAGS, start, stress
 
-SECONDS = 4.0
+SECONDS = 3.0
 PAUSE_S = 0.4
 
 
