@@ -178,9 +178,7 @@ class Pool:
         serving = sum(self.state(member) == SERVING for member in new)
 
         too_many = max(0, len(old) + serving - wanted)
-        # who does not serve yet goes first: the others have clients
-        new.sort(key=lambda member: self.state(member) != BOOTING)
-        self.dismiss_all(old[:too_many] + new[: max(0, len(new) - wanted)])
+        self.dismiss_all(old[:too_many] + self.spare(new, serving, wanted))
         old = old[too_many:]
 
         if time.monotonic() < self.fork_at:
@@ -205,6 +203,17 @@ class Pool:
         for _ in range(missing):
             if not self.fork_worker(target, patience, template):
                 break
+
+    def spare(self, members: list[Member], serving: int, wanted: int) -> list[Member]:
+        """Who is too many: the oldest, but none who serves before enough others do, who get its clients."""
+        spare: list[Member] = []
+        for member in members[: max(0, len(members) - wanted)]:
+            if self.state(member) == SERVING:
+                if serving <= wanted:
+                    break
+                serving -= 1
+            spare.append(member)
+        return spare
 
     def back_off(self) -> None:
         """Wait before the next fork, twice as long each time it goes on like this."""

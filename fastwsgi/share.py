@@ -59,14 +59,20 @@ class Share:
         self.sending.close()
         self.receiving.close()
         os.close(self.page_fd)
+        self.numbers.release()
+        self.page.close()
 
 
 def create() -> Share:
     """OSError: this system gives us none."""
     page_fd = os.memfd_create("fastwsgi-share", os.MFD_CLOEXEC)
-    os.ftruncate(page_fd, PAGE)
-    os.pwrite(page_fd, MAGIC.to_bytes(4, sys.byteorder), 0)
-    sending, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        os.ftruncate(page_fd, PAGE)
+        os.pwrite(page_fd, MAGIC.to_bytes(4, sys.byteorder), 0)
+        sending, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        os.close(page_fd)
+        raise
     sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
     for end in (sending, receiving):
         end.setblocking(False)

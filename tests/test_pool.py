@@ -178,7 +178,11 @@ def test_at_first_all_boot_at_once(stage: Stage, generation: Callable[[int], Gen
     assert stage.balance(one, 3) == "1b 1b 1b"
     stage.set(SERVING, 0, 1, 2)
     assert stage.balance(one, 4) == "1s 1s 1s 1b"
-    assert stage.balance(one, 2) == "1- 1s 1s 1-"  # who does not serve yet goes first
+    assert stage.balance(one, 2) == "1- 1s 1s 1b"
+    assert stage.balance(one, 2) == "1- 1s 1s 1b"
+    stage.set(SERVING, 3)
+    assert stage.balance(one, 2) == "1- 1- 1s 1s"
+    assert stage.balance(one, 0) == "1- 1- 1- 1-"
 
 
 def test_a_roll_is_one_by_one(stage: Stage, generation: Callable[[int], Generation]) -> None:

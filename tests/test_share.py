@@ -1,5 +1,6 @@
 """fastwsgi/share.py: the pair and the page. What workers do with them is in server/test_share.py."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ def test_messages_go_from_one_end_to_the_other_and_never_wait(ours: Share) -> No
     assert [ours.receiving.recv(100), ours.receiving.recv(100)] == [b"first", b"second"]
     with pytest.raises(BlockingIOError):
         ours.receiving.recv(100)
+
+
+def test_none_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(share.socket, "socketpair", fail)
+    with pytest.raises(OSError, match="Too many"):
+        share.create()
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_nothing_of_it_outlives_an_exec_by_itself(ours: Share) -> None:
