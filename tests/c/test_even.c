@@ -318,6 +318,24 @@ static void test_they_do_not_bounce(void)
     }
 }
 
+/* A third one is in a call all the time: that it has none is no reason for the others to push theirs around.
+ */
+static void test_they_do_not_bounce_beside_one_that_is_stuck(void)
+{
+    begin_uneven(3, 40);
+    fw_slot_turn(&board->slots[2], 1);
+    workers = 2;
+    closed_loop(40);
+    uint64_t before = passed();
+    CHECK(before > 0);
+    check_even(3);
+    closed_loop(40);
+    CHECK_EQUAL(passed(), before);
+    workers = 3;
+    fw_slot_turn(&board->slots[2], 1);
+    end();
+}
+
 static void test_idle_ones_stay(void)
 {
     begin_uneven(2, 60);
@@ -424,6 +442,7 @@ static const struct fw_test tests[] = {
     {"without siblings", test_without_siblings},
     {"busy ones are evened", test_busy_ones_are_evened},
     {"they do not bounce", test_they_do_not_bounce},
+    {"they do not bounce beside one that is stuck", test_they_do_not_bounce_beside_one_that_is_stuck},
     {"idle ones stay", test_idle_ones_stay},
     {"who is not busier keeps his", test_who_is_not_busier_keeps_his},
     {"idle siblings get one each", test_idle_siblings_get_one_each},
