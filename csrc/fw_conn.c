@@ -148,6 +148,10 @@ static enum fw_error advance(struct fw_conn *conn)
                 else if (!fw_buf_append(&conn->out, &env->blocks, go_on, sizeof go_on - 1))
                     return FW_E_NO_MEMORY;
             }
+            if (FW_LIKELY(fw_parser_pass_end(parser))) {
+                conn->state = FW_CONN_READY;
+                return FW_OK;
+            }
             break;
         case FW_PARSER_GOT_DATA:
             error = fw_conn_body_keep(conn, began + data.off, data.len);

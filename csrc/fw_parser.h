@@ -41,4 +41,14 @@ enum fw_parser_event fw_parser_step(struct fw_parser *parser, const char *buf, s
                                     const struct fw_limits *limits, size_t *used, struct fw_span *data,
                                     struct fw_field *field);
 
+/* After GOT_HEAD: has the request no body? Then its end is passed over, as one more step would have told it.
+ */
+static inline bool fw_parser_pass_end(struct fw_parser *parser)
+{
+    if (parser->body.state != FW_BODY_S_END)
+        return false;
+    parser->state = FW_PARSER_END;
+    return true;
+}
+
 #endif

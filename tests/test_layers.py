@@ -44,8 +44,31 @@ CORE = [
     "fw_abort",
 ]
 
+# An extension module of the gateway cimports only modules that stand before it.
+GATEWAY = [
+    "_board",
+    "_strings",
+    "_input",
+    "_file_wrapper",
+    "_environ",
+    "_shapes",
+    "_response_head",
+    "_exchange",
+    "_early_hints",
+    "_upgrade",
+    "_observers",
+    "_gateway",
+    "_loop_config",
+    "_loop_notices",
+    "_loop",
+]
+
 CORE_FILES = sorted([*ROOT.glob("csrc/*.c"), *ROOT.glob("csrc/*.h")])
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# _access serves access_format.py, for the core alone
+CYTHON_FILES = sorted(
+    path for end in ("pyx", "pxd") for path in PACKAGE.glob(f"_*.{end}") if path.stem != "_access"
+)
 
 
 def room(name: str) -> str:
@@ -68,6 +91,15 @@ def test_the_core_includes_only_what_stands_before(path: Path) -> None:
 @pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: path.name)
 def test_the_core_knows_nothing_of_python(path: Path) -> None:
     assert not re.search(r"#\s*include\s*[<\"]Python\.h|\bPyObject\b", path.read_text())
+
+
+@pytest.mark.parametrize("path", CYTHON_FILES, ids=lambda path: path.name)
+def test_the_gateway_cimports_only_what_stands_before(path: Path) -> None:
+    """So no module waits for another that waits for it, whether each is a library of its own or not."""
+    found = re.findall(r"^\s*from fastwsgi\.(_\w+) c?import", path.read_text(), re.MULTILINE)
+    for name in found:
+        own = name == path.stem and path.suffix == ".pyx"
+        assert own or GATEWAY.index(name) < GATEWAY.index(path.stem), name
 
 
 def imports(path: Path) -> set[str]:

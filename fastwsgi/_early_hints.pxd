@@ -1,0 +1,7 @@
+from fastwsgi._exchange cimport Exchange
+from fastwsgi._shapes cimport Reused
+
+cdef class EarlyHints(Reused):
+    cdef Exchange exchange
+
+    cdef int send(self, list headers) except -1
