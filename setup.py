@@ -57,21 +57,32 @@ class BuildExt(build_ext):
         super().run()
 
 
-def extension(source: str) -> Extension:
+def extension(name: str, sources: list[str]) -> Extension:
     return Extension(
-        str(Path(source).with_suffix("")).replace("/", "."),
-        [source],
+        name,
+        sources,
         include_dirs=["csrc"],
         extra_compile_args=compile_flags,
         extra_link_args=link_flags,
     )
 
 
-extensions = cythonize(
-    [extension(source) for source in sorted(glob("fastwsgi/**/*.pyx", recursive=True))],
-    build_dir="build",
-    compiler_directives={"language_level": 3},
-)
+def module_of(source: str) -> str:
+    return str(Path(source).with_suffix("")).replace("/", ".")
+
+
+def compiled(pattern: str) -> list[Extension]:
+    """One extension for each of these .pyx files, made C."""
+    return cythonize(
+        [extension(module_of(source), [source]) for source in sorted(glob(pattern))],
+        build_dir="build",
+        compiler_directives={"language_level": 3},
+    )
+
+
+# The server's modules are one library: fastwsgi/compiled.py tells why, and finds them in it.
+server = extension("fastwsgi._server", [file for part in compiled("fastwsgi/*.pyx") for file in part.sources])
+extensions = [server, *compiled("fastwsgi/http/*.pyx")]
 for module in extensions:
     # only now: cythonize would copy what it is told of to build/
     module.depends = [*headers, *core_sources]

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastwsgi import compiled
+
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 __all__ = ["__version__", "run"]
 
 __version__ = "0.1.0"
+
+compiled.install()
 
 
 def run(app: str | WSGIApplication, **settings: object) -> None:

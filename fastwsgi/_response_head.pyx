@@ -1,7 +1,8 @@
 """The head of a response: what start_response is given becomes lines of the head.
 
 No byte is judged here, the core checks what is written. Applications give the same str objects again and again, so
-names that it has accepted are remembered with their ids, and whole lines with their text.
+names that it has accepted are remembered with their ids, and whole lines with their text: from the second time on, so
+that values made for one response do not push out those that come again.
 """
 
 from cpython.object cimport PyObject
@@ -37,8 +38,17 @@ cdef const char *latin1(value, str what, Py_ssize_t *len) except NULL:
     return <const char *>PyUnicode_1BYTE_DATA(<PyObject *>value)
 
 
-cdef inline size_t line_slot(PyObject *name, PyObject *value) noexcept:
-    return ((<size_t>name >> 4) ^ (<size_t>value >> 5)) & (LINE_SLOTS - 1)
+cdef inline size_t set_of(PyObject *name, PyObject *value) noexcept:
+    return ((<size_t>name >> 4) ^ (<size_t>value >> 5)) & (LINE_SETS - 1)
+
+
+cdef inline Line *line_in(LineSet *set, PyObject *name, PyObject *value) noexcept:
+    """The line that these two objects were written as before, or NULL."""
+    if set.lines[0].name == name and set.lines[0].value == value:
+        return &set.lines[0]
+    if set.lines[1].name == name and set.lines[1].value == value:
+        return &set.lines[1]
+    return NULL
 
 
 cdef inline bint is_remembered(int id, name, value):
@@ -53,6 +63,29 @@ cdef inline bint is_remembered(int id, name, value):
     return id != FW_N_SET_COOKIE and id != FW_N_LOCATION and id != FW_N_WWW_AUTHENTICATE
 
 
+cdef void remember(LineSet *set, name, PyObject *value, const fw_conn *conn, size_t len) noexcept:
+    """Keep the last `len` bytes of the head, if these two come for the second time: they are the line of this status,
+    or of this field. Other objects at the same addresses count as well, which does no harm.
+    """
+    cdef size_t both = <size_t><PyObject *>name ^ (<size_t>value << 1)
+    cdef Line *line = &set.lines[set.oldest]
+    if len > LINE_MOST:
+        return
+    if set.sighted != both:
+        set.sighted = both
+        return
+    set.oldest ^= 1
+    Py_INCREF(name)
+    Py_XINCREF(value)
+    Py_XDECREF(line.name)
+    Py_XDECREF(line.value)
+    line.name = <PyObject *>name
+    line.value = value
+    line.status = conn.resp.status
+    line.len = <uint8_t>len
+    memcpy(line.text, conn.out.data + conn.out.len - len, len)
+
+
 cdef class HeadWriter:
     """Writes the heads of one worker's responses, and remembers what will come again.
 
@@ -62,16 +95,18 @@ cdef class HeadWriter:
     def __dealloc__(self):
         for i in range(NAME_SLOTS):
             Py_XDECREF(self.names[i])
-        for i in range(LINE_SLOTS):
-            Py_XDECREF(self.lines[i].name)
-            Py_XDECREF(self.lines[i].value)
+        for i in range(LINE_SETS):
+            for j in range(2):
+                Py_XDECREF(self.sets[i].lines[j].name)
+                Py_XDECREF(self.sets[i].lines[j].value)
 
     cdef int put_status(self, fw_conn *conn, status) except -1:
-        cdef Line *line = &self.lines[line_slot(<PyObject *>status, NULL)]
+        cdef LineSet *set = &self.sets[set_of(<PyObject *>status, NULL)]
+        cdef Line *line = line_in(set, <PyObject *>status, NULL)
         cdef fw_error error
         cdef Py_ssize_t len
         cdef const char *data
-        if line.name == <PyObject *>status and line.value is NULL:
+        if line is not NULL:
             error = fw_resp_status_again(
                 &conn.resp, &conn.out, &conn.env.blocks, line.text, line.len, line.status
             )
@@ -79,7 +114,7 @@ cdef class HeadWriter:
             data = latin1(status, "status", &len)
             error = fw_resp_status(&conn.resp, &conn.out, &conn.env.blocks, data, <size_t>len)
             if error == FW_OK and type(status) is str:
-                self.remember(line, status, NULL, conn, conn.resp.head_len)
+                remember(set, status, NULL, conn, conn.resp.head_len)
         if error != FW_OK:
             raise ValueError(f"{error_text(error)}: {status!r}")
         return 0
@@ -96,17 +131,18 @@ cdef class HeadWriter:
         """One field of the response, from memory if these two objects were written before."""
         cdef PyObject *name = PyTuple_GET_ITEM(field, 0)
         cdef PyObject *value = PyTuple_GET_ITEM(field, 1)
-        cdef Line *line = &self.lines[line_slot(name, value)]
+        cdef LineSet *set = &self.sets[set_of(name, value)]
+        cdef Line *line = line_in(set, name, value)
         cdef size_t before
         cdef int id
-        if line.name == name and line.value == value:
+        if line is not NULL:
             if fw_resp_field_again(&conn.resp, &conn.out, &conn.env.blocks, line.text, line.len) != FW_OK:
                 raise MemoryError
             return 0
         before = conn.resp.head_len
         id = write_field(self, &conn.resp, &conn.out, &conn.env.blocks, <object>name, <object>value)
         if is_remembered(id, <object>name, <object>value):
-            self.remember(line, <object>name, value, conn, conn.resp.head_len - before)
+            remember(set, <object>name, value, conn, conn.resp.head_len - before)
         return 0
 
     cdef int put_field(self, fw_resp *resp, fw_buf *out, fw_pool *pool, name, value) except -1:
@@ -132,20 +168,6 @@ cdef class HeadWriter:
             self.names[slot] = <PyObject *>name
             self.name_ids[slot] = <uint8_t>id
         return id
-
-    cdef void remember(self, Line *line, name, PyObject *value, const fw_conn *conn, size_t len) noexcept:
-        """Keep the last `len` bytes of the head: they are the line of this status, or of this field."""
-        if len > LINE_MOST:
-            return
-        Py_INCREF(name)
-        Py_XINCREF(value)
-        Py_XDECREF(line.name)
-        Py_XDECREF(line.value)
-        line.name = <PyObject *>name
-        line.value = value
-        line.status = conn.resp.status
-        line.len = <uint8_t>len
-        memcpy(line.text, conn.out.data + conn.out.len - len, len)
 
 
 cdef inline int write_field(
