@@ -9,13 +9,15 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import procfs
-from bench.candidates import CANDIDATES
+from bench.candidates import CANDIDATES, Candidate, Kind
 from bench.cases import CASES
-from bench.environments import ROOT
+from bench.environments import ROOT, build_floor
 from bench.errors import CandidateError
 from bench.goals import SUBJECT
 from bench.loader import apply_load
@@ -56,26 +58,47 @@ def idle_bytes(installed: Installed, settings: Settings) -> float:
         return (procfs.tree_pss_kib(server.pid) - before) * 1024 / IDLE
 
 
-def beside_slow_clients(installed: Installed, settings: Settings) -> tuple[Share, Share]:
-    """The share of the load of `hello` without and with slow clients, in interleaved rounds."""
-    found: dict[int, list[Share]] = {0: [], SLOW: []}
+@dataclass(frozen=True)
+class Beside:
+    """What the load of `hello` got: alone, beside slow clients of a sink, beside slow clients of its server.
+
+    The sink only receives, on the server's core. What so many clients that send take from the loader, and
+    what their bytes cost the kernel on either core, is in both of the latter: what is between these two is
+    the server's part.
+    """
+
+    alone: Share
+    sink: Share
+    own: Share
+
+
+def beside_slow_clients(installed: Installed, settings: Settings) -> Beside:
+    """In interleaved rounds."""
+    found: dict[str, list[Share]] = {"alone": [], "sink": [], "own": []}
     case = next(case for case in CASES if case.name == "hello")
-    for _ in range(settings.rounds):
-        for count, shares in found.items():
-            with _serving(installed, settings) as server, _slow_clients(server, count, settings):
-                apply_load(server, case, settings.warmup, settings.loader_core)
-                load = apply_load(server, case, settings.seconds, settings.loader_core)
+    with tempfile.TemporaryDirectory() as folder:
+        program = build_floor("sink", Path(folder))
+        sink = Candidate("sink", Kind.FLOOR, "floors", (str(program), "{port}"), any_port=False, note="")
+        for _ in range(settings.rounds):
+            for whose, shares in found.items():
+                with (
+                    _serving(installed, settings) as server,
+                    running(sink, "", installed, settings.server_core) as other,
+                    _slow_clients(other if whose == "sink" else server, SLOW * (whose != "alone"), settings),
+                ):
+                    apply_load(server, case, settings.warmup, settings.loader_core)
+                    load = apply_load(server, case, settings.seconds, settings.loader_core)
                 if any(load.errors.values()) or load.p99_ms is None:
-                    raise CandidateError(f"beside {count} slow clients: {load.errors}")
+                    raise CandidateError(f"beside slow clients ({whose}): {load.errors}")
                 shares.append(Share(load.requests / load.duration_s, load.p99_ms))
-    without, beside = (
-        Share(
-            statistics.median(share.rate for share in shares),
-            statistics.median(share.p99_ms for share in shares),
-        )
-        for shares in found.values()
+    return Beside(**{whose: _median(shares) for whose, shares in found.items()})
+
+
+def _median(shares: list[Share]) -> Share:
+    return Share(
+        statistics.median(share.rate for share in shares),
+        statistics.median(share.p99_ms for share in shares),
     )
-    return without, beside
 
 
 @contextlib.contextmanager

@@ -101,11 +101,21 @@ def _build_floors(python: Path, home: Path, environment: Environment) -> None:
         _output([str(python), "-c", "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"])
     )
     module = Path(paths["platlib"]) / f"limit_py{sysconfig.get_config_var('EXT_SUFFIX')}"
-    compiler = os.environ.get("CC", "cc")
     for name in ("limit", "pace"):
-        _run([compiler, *_CFLAGS, "-o", str(home / "bin" / name), str(_FLOOR / f"{name}.c")], environment)
-    command = [compiler, *_CFLAGS, "-fPIC", "-shared", "-isystem", paths["include"], "-o", str(module)]
+        build_floor(name, home / "bin", environment)
+    command = [_compiler(), *_CFLAGS, "-fPIC", "-shared", "-isystem", paths["include"], "-o", str(module)]
     _run([*command, str(_FLOOR / "limit_py.c")], environment)
+
+
+def build_floor(name: str, folder: Path, environment: Environment | None = None) -> Path:
+    """Compile a program of `floor/` into a folder. CandidateError: why not."""
+    path = folder / name
+    _run([_compiler(), *_CFLAGS, "-o", str(path), str(_FLOOR / f"{name}.c")], environment)
+    return path
+
+
+def _compiler() -> str:
+    return os.environ.get("CC", "cc")
 
 
 def _versions(python: Path) -> dict[str, str]:
@@ -121,7 +131,7 @@ def _output(command: list[str]) -> str:
     return run.stdout
 
 
-def _run(command: list[str], environment: Environment) -> None:
+def _run(command: list[str], environment: Environment | None) -> None:
     """Run a step of an installation, quietly unless it fails."""
     try:
         run = subprocess.run(
@@ -136,5 +146,5 @@ def _run(command: list[str], environment: Environment) -> None:
         )
 
 
-def _hint(environment: Environment) -> str:
-    return f" (needs {environment.needs})" if environment.needs else ""
+def _hint(environment: Environment | None) -> str:
+    return f" (needs {environment.needs})" if environment is not None and environment.needs else ""

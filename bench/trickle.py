@@ -15,7 +15,8 @@ import socket
 import sys
 import time
 
-TICKS = 50  # a second; in each a share of the clients has its turn
+TICKS = 500
+"""A second. In each a share of the clients has its turn: a few, since so many clients are not in step."""
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 BODY = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"

@@ -42,11 +42,20 @@ static struct fw_player *take_spare(struct fw_baton *baton)
     return spare;
 }
 
+/* What it takes for its answer comes back to the loop with the connection: without this the loop's pool would
+ * fill up, while each answer takes new memory. */
+static void lend_blocks(struct fw_loop *loop, struct fw_player *player)
+{
+    while (player->env.blocks.count < KEEP_BLOCKS && loop->env.blocks.count > 0)
+        fw_pool_give(&player->env.blocks, fw_pool_take(&loop->env.blocks));
+}
+
 /* The loop, which we have, is no longer this player's; its connection is. */
 static void part(struct fw_baton *baton, struct fw_player *player)
 {
     struct fw_conn *conn = player->conn;
     fw_loop_part(baton->loop, conn);
+    lend_blocks(baton->loop, player);
     conn->env = &player->env;
     conn->blocked = false; /* nobody will tell it that there is room */
     if (!conn->handed)
@@ -72,7 +81,6 @@ bool fw_baton_init(struct fw_baton *baton, struct fw_loop *loop, uint32_t player
         player->env.timeouts = loop->env.timeouts;
         player->env.body_rate = loop->env.body_rate;
         player->env.write_rate = loop->env.write_rate;
-        player->env.body_early = loop->env.body_early;
         player->env.body_memory = loop->env.body_memory;
         player->env.queue_mark = loop->env.queue_mark;
         player->env.tmpdir = loop->env.tmpdir;

@@ -95,6 +95,17 @@ void fw_buf_take(struct fw_buf *buf, size_t n)
         buf->off = buf->len = 0;
 }
 
+void fw_buf_shrink(struct fw_buf *buf, struct fw_pool *pool)
+{
+    size_t live = fw_buf_live(buf);
+    char *block = buf->cap > FW_BUF_BLOCK && live <= FW_BUF_BLOCK / 2 ? fw_pool_take(pool) : NULL;
+    if (block == NULL)
+        return;
+    memcpy(block, buf->data + buf->off, live);
+    fw_buf_release(buf, pool);
+    *buf = (struct fw_buf){.data = block, .len = live, .cap = FW_BUF_BLOCK};
+}
+
 void fw_buf_release(struct fw_buf *buf, struct fw_pool *pool)
 {
     if (buf->cap == FW_BUF_BLOCK)

@@ -52,6 +52,9 @@ bool fw_buf_append(struct fw_buf *buf, struct fw_pool *pool, const char *data, s
 /* The first n live bytes are done with. */
 void fw_buf_take(struct fw_buf *buf, size_t n);
 
+/* Back to one block, if the live bytes leave half of one free. Without memory for it all stays. */
+void fw_buf_shrink(struct fw_buf *buf, struct fw_pool *pool);
+
 /* Give the memory back; the buffer is empty and owns nothing. */
 void fw_buf_release(struct fw_buf *buf, struct fw_pool *pool);
 

@@ -8,6 +8,8 @@
 /* The least room that a read is made with, and the most that one read of a body asks for. */
 #define READ_LEAST ((size_t)2048)
 #define READ_MOST  ((size_t)65536)
+/* What a buffer may keep that has no body in it any more: a read fits in. */
+#define LARGE_MOST ((size_t)139264)
 /* Reads of one connection, or bytes (about 100 us with their way to the disk), before others have their turn.
  */
 #define READS_MOST 8
@@ -112,6 +114,8 @@ static void close_gap(struct fw_conn *conn)
         memmove(base + kept, base + conn->used_len, rest);
     conn->in.len -= conn->used_len - kept;
     conn->used_len = (uint32_t)kept;
+    if (conn->body_fd >= 0 && conn->in.cap > LARGE_MOST)
+        fw_buf_shrink(&conn->in, &conn->env->blocks); /* what it grew for is in the file now */
 }
 
 /* Show the parser what it has not seen of the present request. Afterwards the state is as it was (more is
@@ -138,12 +142,15 @@ static enum fw_error advance(struct fw_conn *conn)
             if (FW_UNLIKELY(env->limits.rules & FW_RULES_REWRITE))
                 fw_head_rewrite(conn->in.data + conn->in.off, &parser->head, env->limits.rules);
             conn->credit_ns = env->body_rate.grace_ns;
+            conn->early = env->body_early;
+            if (FW_UNLIKELY(env->early_paths.len > 0))
+                conn->early |= fw_conn_path_is_early(conn);
             if (conn->heeded && (error = fw_conn_heed(conn)) != FW_OK)
                 return error;
             if (parser->framing.expect_continue && live == conn->used_len &&
                 (parser->framing.kind == FW_BODY_CHUNKED || parser->framing.length > 0)) {
                 static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-                if (env->body_early)
+                if (conn->early)
                     conn->wants_continue = true;
                 else if (!fw_buf_append(&conn->out, &env->blocks, go_on, sizeof go_on - 1))
                     return FW_E_NO_MEMORY;
@@ -167,7 +174,7 @@ static enum fw_error advance(struct fw_conn *conn)
         case FW_PARSER_MORE:
             if (conn->state >= FW_CONN_BODY)
                 close_gap(conn);
-            if (conn->state == FW_CONN_BODY && env->body_early)
+            if (conn->state == FW_CONN_BODY && conn->early)
                 conn->state = FW_CONN_READY;
             return FW_OK;
         case FW_PARSER_FAIL:
@@ -206,27 +213,37 @@ enum fill { FILL_GOT, FILL_EMPTY, FILL_END, FILL_LOST };
 static enum fill fill(struct fw_conn *conn)
 {
     struct fw_buf *in = &conn->in;
-    size_t want = READ_LEAST;
-    if (conn->state >= FW_CONN_BODY && conn->parser.body.left > want)
-        want = conn->parser.body.left < READ_MOST ? (size_t)conn->parser.body.left : READ_MOST;
-    if (!fw_buf_reserve(in, &conn->env->blocks, want)) {
-        conn->error = FW_E_NO_MEMORY;
-        return FILL_LOST;
+    char *at = NULL;
+    size_t room = 0;
+    if (FW_UNLIKELY(conn->body_fd >= 0))
+        room = fw_conn_body_room(conn, &at);
+    bool pours = room > 0;
+    if (!pours) {
+        size_t want = READ_LEAST;
+        if (conn->state >= FW_CONN_BODY && conn->parser.body.left > want)
+            want = conn->parser.body.left < READ_MOST ? (size_t)conn->parser.body.left : READ_MOST;
+        if (!fw_buf_reserve(in, &conn->env->blocks, want)) {
+            conn->error = FW_E_NO_MEMORY;
+            return FILL_LOST;
+        }
+        at = in->data + in->len;
+        room = in->cap - in->len;
     }
-    size_t room = in->cap - in->len;
-    if (conn->body_fd >= 0 && room > READ_MOST)
-        room = READ_MOST; /* what was read is still in the processor's second cache when it is written */
     ssize_t n;
     do
-        n = fw_sys_recv(conn->fd, in->data + in->len, room, 0);
+        n = fw_sys_recv(conn->fd, at, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
-        in->len += (size_t)n;
         conn->progress += (size_t)n;
         /* Edge-triggered: a short read has emptied the socket, but for an end that was announced. */
         if ((size_t)n < room)
             conn->readable = conn->at_end;
-        return FILL_GOT;
+        if (FW_LIKELY(!pours)) {
+            in->len += (size_t)n;
+            return FILL_GOT;
+        }
+        conn->error = (uint8_t)fw_conn_body_pour(conn, (size_t)n);
+        return conn->error == FW_OK ? FILL_GOT : FILL_LOST;
     }
     if (fw_buf_live(in) == 0)
         fw_buf_release(in, &conn->env->blocks);
@@ -335,7 +352,7 @@ static void begin_linger(struct fw_conn *conn)
 enum fw_conn_need fw_conn_step(struct fw_conn *conn)
 {
     int reads = 0;
-    size_t before = 0, share = 0;
+    uint64_t before = 0, share = 0;
     for (;;) {
         switch ((enum fw_conn_state)conn->state) {
         case FW_CONN_IDLE:
@@ -355,10 +372,10 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
                 return FW_NEED_READ;
             if (reads++ == READS_MOST || share >= SHARE_MOST)
                 return FW_NEED_AGAIN;
-            before = fw_buf_live(&conn->in);
+            before = conn->progress;
             switch (fill(conn)) {
             case FILL_GOT:
-                share += fw_buf_live(&conn->in) - before;
+                share += conn->progress - before;
                 break;
             case FILL_EMPTY:
                 return FW_NEED_READ;
@@ -370,11 +387,11 @@ enum fw_conn_need fw_conn_step(struct fw_conn *conn)
                 }
                 return FW_NEED_CLOSE;
             case FILL_LOST:
-                if (conn->error != FW_E_NO_MEMORY || conn->state == FW_CONN_IDLE) {
+                if (fw_error_status((enum fw_error)conn->error) == 0 || conn->state == FW_CONN_IDLE) {
                     fw_conn_note_gone(conn);
                     return FW_NEED_CLOSE;
                 }
-                fw_conn_refuse(conn, FW_E_NO_MEMORY);
+                fw_conn_refuse(conn, (enum fw_error)conn->error);
                 break;
             }
             break;

@@ -34,6 +34,7 @@
 #include "fw_rate.h"
 #include "fw_proxy.h"
 #include "fw_resp.h"
+#include "fw_spill.h"
 #include <stdatomic.h>
 
 enum fw_conn_state {
@@ -80,13 +81,10 @@ struct fw_refusals {
     struct fw_refusal each[FW_REFUSALS];
 };
 
-/* The file of a long body that is done with. To free its pages takes the kernel a while (100 MiB: 10 to 25
- * ms) in which nobody else would be served, so it is shortened by a piece a turn. When there are more than
- * fit, files are closed at once. */
-#define FW_LEFTOVERS 64
-struct fw_leftover {
-    int fd;
-    off_t len;
+/* Paths as they stand in requests, each with a NUL behind it; the caller's. */
+struct fw_paths {
+    const char *rows;
+    size_t len;
 };
 
 /* What all connections of a loop share. */
@@ -95,17 +93,17 @@ struct fw_conn_env {
     struct fw_timeouts timeouts;
     struct fw_rate body_rate, write_rate;
     struct fw_clock clock;
-    struct fw_pool blocks; /* of FW_BUF_BLOCK */
-    struct fw_pool fields; /* of limits.fields struct fw_field */
-    bool body_early;       /* a request is READY before its body is whole, which is read as it comes */
-    size_t body_memory;    /* a request body longer than this goes to a temporary file */
-    size_t queue_mark;     /* more unsent output than this, and the application waits */
-    const char *tmpdir;    /* for temporary files */
-    int tmp_errno;         /* why the last body that could not be kept there could not */
-    const char *server;    /* "Server: name\r\n" */
+    struct fw_pool blocks;       /* of FW_BUF_BLOCK */
+    struct fw_pool fields;       /* of limits.fields struct fw_field */
+    bool body_early;             /* a request is READY before its body is whole, which is read as it comes */
+    struct fw_paths early_paths; /* ... those for these paths, if not all are */
+    size_t body_memory;          /* a request body longer than this goes to a temporary file */
+    size_t queue_mark;           /* more unsent output than this, and the application waits */
+    const char *tmpdir;          /* for temporary files */
+    int tmp_errno;               /* why the last body that could not be kept there could not */
+    const char *server;          /* "Server: name\r\n" */
     size_t server_len;
-    struct fw_leftover leftovers[FW_LEFTOVERS];
-    uint32_t leftover_count;
+    struct fw_spill spill; /* the files of long bodies */
     struct fw_refusals refusals;
     struct fw_access *access;            /* NULL: no access log, or Python makes its lines */
     struct fw_forwarded_rules forwarded; /* which proxies are trusted, with what; tables are the caller's */
@@ -173,6 +171,7 @@ struct fw_conn {
     uint64_t body_len; /* decoded bytes so far */
     int body_fd;       /* the temporary file, -1 while the body is in memory */
     /* ... whose body is read as it comes */
+    bool early;
     uint64_t body_start; /* the bytes in front of this one are read, and not kept */
     uint8_t body_error;  /* enum fw_error: why there will be no more of it */
     bool wants_continue; /* its client waits for 100 Continue */
@@ -265,9 +264,6 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
 /* Length of the line that starts at `off`, its LF included, at most `most`; 0 at the end; SIZE_MAX if the
  * temporary file cannot be read.                                                            */
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most);
-
-/* Shorten one of env->leftovers by a piece. */
-void fw_conn_clear_leftover(struct fw_conn_env *env);
 
 /* --- in state APP: the response ---
  *

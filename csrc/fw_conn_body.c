@@ -1,50 +1,11 @@
-#define _GNU_SOURCE
 #include "fw_conn_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-/* So much of a file is freed at once: about 60 us. */
-#define LEFTOVER_PIECE ((off_t)524288)
-
-static bool write_file(int fd, const char *data, size_t len, uint64_t off)
-{
-    while (len > 0) {
-        ssize_t n = pwrite(fd, data, len, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = ENOSPC;
-        if (n <= 0)
-            return false;
-        data += n;
-        len -= (size_t)n;
-        off += (uint64_t)n;
-    }
-    return true;
-}
-
-/* An unlinked file: nothing to clean up, whatever happens to this process. */
-static int open_temporary(const char *dir)
-{
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-    if (fd >= 0)
-        return fd;
-    /* file systems without O_TMPFILE */
-    char path[4096];
-    int n = snprintf(path, sizeof path, "%s/fastwsgi-body-XXXXXX", dir);
-    if (n < 0 || (size_t)n >= sizeof path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    return fd;
-}
+/* What one read of a body that goes to a file asks for; with less to come it takes the usual way. */
+#define POUR_MOST  ((size_t)262144)
+#define POUR_LEAST ((size_t)65536)
 
 static enum fw_error no_space(struct fw_conn_env *env)
 {
@@ -57,7 +18,7 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
 {
     struct fw_conn_env *env = conn->env;
     char *base = conn->in.data + conn->in.off;
-    if (env->body_early || (conn->body_fd < 0 && conn->body_len + len <= env->body_memory)) {
+    if (conn->early || (conn->body_fd < 0 && conn->body_len + len <= env->body_memory)) {
         size_t place = conn->head_len + (size_t)(conn->body_len - conn->body_start);
         if (place != at)
             memmove(base + place, base + at, len);
@@ -65,11 +26,66 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
         return FW_OK;
     }
     if (conn->body_fd < 0) {
-        conn->body_fd = open_temporary(env->tmpdir);
-        if (conn->body_fd < 0 || !write_file(conn->body_fd, base + conn->head_len, (size_t)conn->body_len, 0))
+        conn->body_fd = fw_spill_take(&env->spill, env->tmpdir);
+        if (conn->body_fd < 0 ||
+            !fw_spill_write(&env->spill, conn->body_fd, base + conn->head_len, (size_t)conn->body_len, 0))
             return no_space(env);
     }
-    if (!write_file(conn->body_fd, base + at, len, conn->body_len))
+    if (!fw_spill_write(&env->spill, conn->body_fd, base + at, len, conn->body_len))
+        return no_space(env);
+    conn->body_len += len;
+    return FW_OK;
+}
+
+/* The first `len` bytes of the path are the whole of it, or what it stands below. */
+static bool is_below(const char *path, size_t path_len, const char *row, size_t len)
+{
+    return path_len >= len && memcmp(path, row, len) == 0 &&
+           (path_len == len || row[len - 1] == '/' || path[len] == '/');
+}
+
+bool fw_conn_path_is_early(const struct fw_conn *conn)
+{
+    const struct fw_paths *paths = &conn->env->early_paths;
+    const struct fw_head *head = &conn->parser.head;
+    const char *path = fw_conn_request(conn) + head->path.off;
+    for (size_t at = 0; at < paths->len;) {
+        const char *row = paths->rows + at, *end = memchr(row, '\0', paths->len - at);
+        size_t len = (size_t)(end - row);
+        if (is_below(path, head->path.len, row, len))
+            return true;
+        at += len + 1;
+    }
+    return false;
+}
+
+size_t fw_conn_body_room(struct fw_conn *conn, char **at)
+{
+    struct fw_conn_env *env = conn->env;
+    struct fw_buf *block = &env->spill.block;
+    const struct fw_body *body = &conn->parser.body;
+    bool pours = conn->body_fd >= 0 && conn->parser.state == FW_PARSER_BODY &&
+                 body->state == FW_BODY_S_DATA && body->left >= POUR_LEAST &&
+                 fw_buf_live(&conn->in) == conn->used_len;
+    if (!pours || !fw_buf_reserve(block, &env->blocks, POUR_MOST))
+        return 0;
+    *at = block->data;
+    size_t room = POUR_MOST - (size_t)(conn->body_len % POUR_MOST);
+    return room < body->left ? room : (size_t)body->left;
+}
+
+enum fw_error fw_conn_body_pour(struct fw_conn *conn, size_t len)
+{
+    struct fw_conn_env *env = conn->env;
+    const char *block = env->spill.block.data;
+    size_t used = 0;
+    struct fw_span data;
+    struct fw_field field;
+    enum fw_parser_event event =
+        fw_parser_step(&conn->parser, block, len, &env->limits, &used, &data, &field);
+    assert(event == FW_PARSER_GOT_DATA && used == len);
+    (void)event;
+    if (!fw_spill_write(&env->spill, conn->body_fd, block, len, conn->body_len))
         return no_space(env);
     conn->body_len += len;
     return FW_OK;
@@ -77,25 +93,9 @@ enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len)
 
 void fw_conn_body_drop(struct fw_conn *conn)
 {
-    struct fw_conn_env *env = conn->env;
-    if (conn->body_fd >= 0 && conn->body_len > (uint64_t)LEFTOVER_PIECE &&
-        env->leftover_count < FW_LEFTOVERS) {
-        env->leftovers[env->leftover_count++] =
-            (struct fw_leftover){.fd = conn->body_fd, .len = (off_t)conn->body_len};
-        conn->body_fd = -1;
-    }
-    fw_conn_drop_fd(&conn->body_fd);
-}
-
-void fw_conn_clear_leftover(struct fw_conn_env *env)
-{
-    struct fw_leftover *last = &env->leftovers[env->leftover_count - 1];
-    assert(env->leftover_count > 0);
-    last->len -= LEFTOVER_PIECE;
-    if (last->len > 0 && ftruncate(last->fd, last->len) == 0)
-        return;
-    close(last->fd);
-    env->leftover_count--;
+    if (conn->body_fd >= 0)
+        fw_spill_give(&conn->env->spill, conn->body_fd, conn->env->clock.now_ms);
+    conn->body_fd = -1;
 }
 
 static uint64_t body_left(const struct fw_conn *conn, uint64_t off)
@@ -112,16 +112,7 @@ size_t fw_conn_body_read(const struct fw_conn *conn, uint64_t off, char *out, si
         memcpy(out, fw_conn_request(conn) + conn->head_len + (off - conn->body_start), len);
         return len;
     }
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = pread(conn->body_fd, out + got, len - got, (off_t)(off + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        got += (size_t)n;
-    }
-    return got;
+    return fw_spill_read(conn->body_fd, out, len, off);
 }
 
 size_t fw_conn_body_line(const struct fw_conn *conn, uint64_t off, size_t most)

@@ -36,7 +36,22 @@ enum fw_error fw_conn_heed(struct fw_conn *conn);
 /* Body bytes that lie in `in` at `at` (from in.off) get to where the body is kept. */
 enum fw_error fw_conn_body_keep(struct fw_conn *conn, size_t at, size_t len);
 
-/* The body is not needed any more: its file, if it has one, is closed, or left to the loop. */
+/* Is the path of the head that is here one of env->early_paths, or below one? Its bytes are compared as they
+ * are: who writes it in another way has his body collected. */
+bool fw_conn_path_is_early(const struct fw_conn *conn);
+
+/* Where the next bytes of a body that is kept in a file are read to, and how many. 0: to `in`, as any others.
+ *
+ * Such bytes need no place in `in`, so that many long bodies take the memory of one block, which is still in
+ * the processor's second cache when it is written. Each piece ends at a multiple of its size, if it comes
+ * whole: file systems with large folios then have one for it, at half the cost. */
+size_t fw_conn_body_room(struct fw_conn *conn, char **at);
+
+/* `len` bytes have been read there. */
+enum fw_error fw_conn_body_pour(struct fw_conn *conn, size_t len);
+
+/* The body is not needed any more: its file, if it has one, is another body's, or freed when there is time.
+ */
 void fw_conn_body_drop(struct fw_conn *conn);
 
 /* --- fw_conn_output.c --- */

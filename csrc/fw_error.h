@@ -32,6 +32,7 @@
     X(FIELD_UNDERSCORE,    400, "field name has an underscore")                                  \
     /* proxies */                                                                                \
     X(SCHEME_MIXED,        400, "fields of the proxy contradict each other on the scheme")       \
+    X(NOT_MOUNTED,         500, "the path is not below SCRIPT_NAME")                             \
     X(PROXY_HEADER,        400, "header of the PROXY protocol is malformed")                     \
     X(PROXY_FORBIDDEN,     403, "this peer may not use the PROXY protocol")                      \
     /* framing: RFC 9112 section 6 */                                                            \

@@ -261,8 +261,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
     uint64_t now = loop->env.clock.now_ms, soonest = UINT64_MAX;
     if (loop->queues[FW_QUEUE_AGAIN].first != NULL || (serving && loop->queues[FW_QUEUE_READY].first != NULL))
         return 0;
-    if (FW_UNLIKELY(loop->env.leftover_count > 0))
-        return 0;
+    if (FW_UNLIKELY(loop->env.spill.count > 0))
+        soonest = fw_spill_due_ms(&loop->env.spill);
     for (int kind = FW_QUEUE_NONE + 1; kind < FW_QUEUE_TIMED; kind++) {
         const struct fw_queue *queue = &loop->queues[kind];
         if (queue->first != NULL && queue->first->since_ms + queue->length_ms < soonest)
@@ -374,9 +374,9 @@ static void go_on(struct fw_loop *loop)
 static void wait_for_events(struct fw_loop *loop, bool serving)
 {
     assert(loop->event == loop->event_count);
-    if (FW_UNLIKELY(loop->env.leftover_count > 0))
-        fw_conn_clear_leftover(&loop->env);
     tell_time(loop);
+    if (FW_UNLIKELY(loop->env.spill.count > 0))
+        fw_spill_tidy(&loop->env.spill, &loop->env.blocks, loop->env.clock.now_ms);
     int timeout = wait_ms(loop, serving), n = fw_poll_wait(loop->poll, loop->events, timeout);
     if (timeout != 0)
         fw_clock_update(&loop->env.clock);
@@ -589,6 +589,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;
     loop->env.body_early = config->body_early;
+    loop->env.early_paths = config->early_paths;
     loop->env.queue_mark = config->queue_mark;
     loop->env.tmpdir = config->tmpdir;
     loop->env.server = config->server;
@@ -645,8 +646,7 @@ void fw_loop_drop(struct fw_loop *loop)
         slab = next;
     }
     write_lines(loop);
-    while (loop->env.leftover_count > 0)
-        close(loop->env.leftovers[--loop->env.leftover_count].fd);
+    fw_spill_drop(&loop->env.spill, &loop->env.blocks);
     fw_pool_drop(&loop->env.blocks);
     fw_pool_drop(&loop->env.fields);
     FW_FREE(loop->listeners);

@@ -73,6 +73,7 @@ struct fw_loop_config {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
     bool body_early; /* see struct fw_conn_env */
+    struct fw_paths early_paths;
     size_t body_memory;
     size_t queue_mark;
     uint32_t connections;     /* at most so many at once; over it the listeners rest: fw_loop_accept.c */

@@ -1,9 +1,22 @@
 /* fw_parser: asks fw_head, fw_framing, fw_body, in this order. */
 #include "fw_parser.h"
 
+#include <string.h>
+
 void fw_parser_reset(struct fw_parser *parser, struct fw_field *fields, uint32_t room)
 {
     *parser = (struct fw_parser){.head = {.fields = fields, .room = room}, .state = FW_PARSER_HEAD};
+}
+
+void fw_parser_widen(struct fw_parser *parser, struct fw_field *fields, uint32_t room)
+{
+    assert(parser->state == FW_PARSER_FAILED && parser->error == FW_E_FIELDS_TOO_MANY);
+    assert(room > parser->head.room);
+    memcpy(fields, parser->head.fields, parser->head.count * sizeof *fields);
+    parser->head.fields = fields;
+    parser->head.room = room;
+    parser->state = FW_PARSER_HEAD;
+    parser->error = FW_OK;
 }
 
 static enum fw_parser_event fail(struct fw_parser *parser, enum fw_error error)

@@ -35,6 +35,10 @@ enum fw_parser_event {
 /* Ready for the next request. `fields` has room for `room` fields and stays the caller's. */
 void fw_parser_reset(struct fw_parser *parser, struct fw_field *fields, uint32_t room);
 
+/* A head was refused with FW_E_FIELDS_TOO_MANY, but it was the caller's array that was full: here is a larger
+ * one. What was parsed is copied, and the same bytes are to be shown again.                       */
+void fw_parser_widen(struct fw_parser *parser, struct fw_field *fields, uint32_t room);
+
 /* Look at buf[0..len): the bytes that follow those already used of this request. Sets *used.
  * data, field: spans relative to buf. After GOT_END the bytes behind *used are the next request's. */
 enum fw_parser_event fw_parser_step(struct fw_parser *parser, const char *buf, size_t len,

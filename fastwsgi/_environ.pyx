@@ -52,6 +52,11 @@ import sys
 
 from fastwsgi._file_wrapper import FileWrapper
 
+
+class NotMountedError(Exception):
+    """The path of a request is not below where its application is said to be mounted."""
+
+
 cdef extern from "Python.h":
     object PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
     PyObject *PyDict_SetDefault(PyObject *d, PyObject *key, PyObject *value) except NULL
@@ -177,7 +182,8 @@ cdef class Environ:
             PyDict_SetItem(environ, SCRIPT_NAME, mount)
         if mount:
             if not path.startswith(mount):
-                raise ValueError(f"the path {path!r} is not below SCRIPT_NAME {mount!r}")
+                by = "of the proxy" if conn.traits & FW_CLIENT_SCRIPT else "of the environment"
+                raise NotMountedError(f"the path {path!r} is not below SCRIPT_NAME {mount!r} {by}")
             path = path[len(mount):]
         PyDict_SetItem(environ, PATH_INFO, path)
         PyDict_SetItem(environ, QUERY_STRING, text(base + head.query.off, head.query.len, True))

@@ -27,6 +27,8 @@ from fastwsgi.c_server cimport *
 
 import sys
 
+from fastwsgi._environ import NotMountedError
+
 # Interned, with its hash computed.
 cdef str EARLY_HINTS = sys.intern("wsgi.early_hints")
 
@@ -156,6 +158,8 @@ cdef class Gateway:
             refusal = FW_E_APP_TIMEOUT if player.told else FW_E_APP_FAILED
             if conn.body_error != FW_OK and isinstance(error, OSError):
                 refusal = <fw_error>conn.body_error # the client's fault, which the application need not explain
+            elif isinstance(error, NotMountedError):
+                refusal = FW_E_NOT_MOUNTED
             fw_player_refuse(player, conn, refusal)
             exchange.status, exchange.headers = status_line(refusal), []
         if player.told and isinstance(error, SystemExit):
@@ -164,6 +168,9 @@ cdef class Gateway:
             self.log.debug("Client left while %s was answered: %r", target, error)
         elif conn.body_error != FW_OK and isinstance(error, OSError):
             self.log.warning("The body of %s could not be read: %s", target, error)
+        elif isinstance(error, NotMountedError):
+            address = conn.addr[: conn.addr_len].decode("ascii")
+            self.log.warning("Invalid request from ip=%s: %s", address, error)
         else:
             self.log.exception("Error handling request %s", target)
         return 0

@@ -33,7 +33,8 @@ class Loop:
     min_write_rate, max_requests, limit_request_line, limit_request_field_size and limit_request_body. A
     body longer than `body_memory` goes to a file without a name in `tmpdir`, by default the usual
     directory; with `stream_request_body` the application is called when the head is there, and reads the
-    body as it comes. An application waits while its client has more than `output_buffer` still to take.
+    body as it comes, as it is for `stream_request_paths` and what is below them. An application waits while
+    its client has more than `output_buffer` still to take.
     keepalive=0: no connection is used twice. linger=0: a connection is closed right behind its last answer.
     `leave_idle`: how long connections that wait for a request may go on doing so when the loop is told to
     stop. `board` and `slot`: where this worker shows what it does. By `share`
@@ -83,6 +84,7 @@ class Loop:
         limit_request_field_size: int = 8190,
         limit_request_body: int = 0,
         stream_request_body: bool = False,
+        stream_request_paths: tuple[str, ...] = (),
         body_memory: int = 262_144,
         output_buffer: int = 1_048_576,
         tmpdir: str | None = None,

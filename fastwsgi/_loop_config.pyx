@@ -47,14 +47,15 @@ cdef class LoopConfig:
         self, *, keepalive=75, head_timeout=30, body_timeout=60, write_timeout=60, linger=2, uint32_t min_body_rate=240,
         uint32_t min_write_rate=240, graceful_timeout=30, leave_idle=2, uint64_t max_requests=0,
         worker_connections=1000, limit_request_line=4094, limit_request_fields=100, limit_request_field_size=8190,
-        uint64_t limit_request_body=0, bint stream_request_body=False, size_t body_memory=262_144,
-        size_t output_buffer=1_048_576, tmpdir=None, bytes server=b"", bint own_listeners=False, proxies=None,
+        uint64_t limit_request_body=0, bint stream_request_body=False, tuple stream_request_paths=(),
+        size_t body_memory=262_144, size_t output_buffer=1_048_576, tmpdir=None, bytes server=b"", bint own_listeners=False, proxies=None,
         bint permit_obsolete_folding=False, bint strip_header_spaces=False,
         bint permit_unconventional_http_method=False, bint permit_unconventional_http_version=False,
         bint casefold_http_method=False,
     ):
         cdef fw_loop_config *config = &self.core
         cdef bytes directory = os.fsencode(tempfile.gettempdir() if tmpdir is None else tmpdir)
+        cdef bytes early_paths = b"".join([path.encode("ascii") + b"\0" for path in stream_request_paths])
         config.limits = fw_limits_default()
         config.limits.line = limit_request_line
         config.limits.fields = limit_request_fields
@@ -76,6 +77,7 @@ cdef class LoopConfig:
         config.timeouts.body_rate = min_body_rate
         config.timeouts.write_rate = min_write_rate
         config.body_early = stream_request_body
+        config.early_paths.rows, config.early_paths.len = early_paths, len(early_paths)
         config.body_memory = body_memory
         config.queue_mark = output_buffer
         config.connections = worker_connections
@@ -85,7 +87,7 @@ cdef class LoopConfig:
         config.own_listeners = own_listeners
         config.tmpdir = directory
         config.server = server
-        self.kept = (directory, server, *set_proxies(config, Proxies() if proxies is None else proxies))
+        self.kept = (directory, server, early_paths, *set_proxies(config, Proxies() if proxies is None else proxies))
 
 
 cdef dict PROXY_MODES = {

@@ -18,6 +18,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_APP_NAME
         FW_E_APP_VALUE
         FW_E_APP_LENGTH
+        FW_E_NOT_MOUNTED
         FW_E_APP_FAILED
         FW_E_APP_TIMEOUT
         FW_E_NO_MEMORY
@@ -372,10 +373,15 @@ cdef extern from "fw_loop.h" nogil:
         FW_STOP_GRACEFUL
         FW_STOP_NOW
 
+    struct fw_paths:
+        const char *rows
+        size_t len
+
     struct fw_loop_config:
         fw_limits limits
         fw_timeouts timeouts
         bint body_early
+        fw_paths early_paths
         size_t body_memory
         size_t queue_mark
         uint32_t connections

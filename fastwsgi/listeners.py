@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastwsgi import sockets
 from fastwsgi.errors import ListenError
-from fastwsgi.sockets import FdAddress, Owner, UnixAddress
+from fastwsgi.sockets import FdAddress, Owner, TCPAddress, UnixAddress
 
 if TYPE_CHECKING:
     import socket
@@ -146,6 +146,7 @@ class Listeners:
             umask=settings.umask,
             owner=Owner(settings.uid, settings.gid),
             reuse_port=settings.reuse_port,
+            v6_only=is_for_v6_only(address, settings.address),
         )
 
     def of_seat(self, number: int | None = None, settings: Settings | None = None) -> list[socket.socket]:
@@ -207,6 +208,22 @@ class Listeners:
             # a file behind fd://N, or one of another server, was made by somebody else
             ours = sockets.address_of(listener) in self.made
             sockets.close(listener, remove=remove and ours)
+
+
+def is_for_v6_only(address: Address, all_addresses: Collection[Address]) -> bool:
+    """Is it `[::]` beside an IPv4 address with the same port?
+
+    By itself it has the IPv4 addresses as well, as Linux has it; beside one of them the kernel would refuse
+    that.
+    """
+    return (
+        isinstance(address, TCPAddress)
+        and address.host == "::"
+        and any(
+            isinstance(other, TCPAddress) and other.port == address.port and ":" not in other.host
+            for other in all_addresses
+        )
+    )
 
 
 def is_tcp(listener: socket.socket) -> bool:

@@ -108,12 +108,19 @@ class Owner(NamedTuple):
 
 
 def listen(
-    address: Address, backlog: int, *, umask: int = 0, owner: Owner | None = None, reuse_port: bool = False
+    address: Address,
+    backlog: int,
+    *,
+    umask: int = 0,
+    owner: Owner | None = None,
+    reuse_port: bool = False,
+    v6_only: bool = False,
 ) -> socket.socket:
     """A bound, non-blocking socket that does not outlive an exec. OSError, ListenError: why not.
 
     It listens, unless it has `reuse_port`: with the first listen() the kernel hands it its share of the
     connections, which is for the worker to say. `umask` and `owner` are those of a unix socket's file.
+    `v6_only`: `[::]` is every IPv6 address, and no IPv4 address with them.
     """
     if isinstance(address, FdAddress):
         return adopt(address.fd, backlog)
@@ -123,6 +130,8 @@ def listen(
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if v6_only:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # inherited by every connection that is accepted
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if reuse_port:

@@ -190,6 +190,16 @@ def test_what_has_no_effect_is_said_in_one_line(here: Path) -> None:
     assert command("app").warnings() == []
 
 
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [("--stream-request-body", "stream_request_body"), ("--stream-request-path /a", "stream_request_paths")],
+)
+def test_a_streamed_body_holds_the_only_thread(flag: str, name: str) -> None:
+    (line,) = command(f"app {flag}").warnings()
+    assert line.startswith(f"{name} with one thread: ") and line.endswith("use --threads")
+    assert command(f"app {flag} --threads 2").warnings() == []
+
+
 class Embedded(BaseApplication):
     """As gunicorn's documentation has it."""
 

@@ -25,6 +25,7 @@ OURS = {
     "body_memory",
     "output_buffer",
     "stream_request_body",
+    "stream_request_paths",
     "forwarded_for",
 }
 # Where our default is another, and why.

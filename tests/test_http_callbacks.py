@@ -1,5 +1,7 @@
 """fastwsgi.http.HttpRequestParser: the interface of httptools, beside httptools itself."""
 
+import gc
+import inspect
 import sys
 from typing import Any
 
@@ -179,6 +181,49 @@ def test_exceptions_are_as_in_httptools(name: str) -> None:
     assert [base.__name__ for base in ours.__mro__] == [base.__name__ for base in theirs.__mro__]
 
 
+def public(thing: object) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_of_httptools_only_its_responses_are_missing() -> None:
+    missing = {name for name in httptools.__all__ if not hasattr(fastwsgi.http, name)}
+    assert missing == {"HttpResponseParser", "parser", "__version__"}
+    assert missing.isdisjoint(fastwsgi.http.__all__)
+
+
+@pytest.mark.parametrize("name", ["HttpRequestParser", "HTTPProtocol"])
+def test_each_method_of_httptools_is_there(name: str) -> None:
+    ours, theirs = getattr(fastwsgi.http, name), getattr(httptools, name)
+    assert len(public(theirs)) >= 6
+    assert public(ours) - public(theirs) == ({"on_trailer"} if name == "HTTPProtocol" else set())
+    for method in public(theirs):
+        parameters = list(inspect.signature(getattr(theirs, method)).parameters)
+        assert list(inspect.signature(getattr(ours, method)).parameters) == parameters
+
+
+def test_a_url_has_what_it_has_in_httptools() -> None:
+    theirs = public(httptools.parse_url(b"/"))
+    assert public(fastwsgi.http.parse_url(b"/")) == theirs and "userinfo" in theirs
+
+
+def test_a_parser_may_be_subclassed_and_a_protocol_be_typed() -> None:
+    class Own(fastwsgi.http.HttpRequestParser):
+        def __init__(self, name: str, protocol: object) -> None:
+            super().__init__(protocol, limits=fastwsgi.http.Limits(fields=2))
+            self.name = name
+
+    class Typed(fastwsgi.http.HTTPProtocol):
+        def on_url(self, url: bytes) -> None:
+            self.url = url
+
+    protocol = Typed()
+    parser = Own("one", protocol)
+    parser.feed_data(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert (parser.name, protocol.url) == ("one", b"/a")
+    with pytest.raises(fastwsgi.http.HttpParserError, match="FIELDS_TOO_MANY"):
+        parser.feed_data(GET)
+
+
 CALLBACKS = [name for name in vars(Protocol) if name.startswith("on_")]
 
 
@@ -249,11 +294,110 @@ def test_nothing_is_lost_or_kept() -> None:
     assert sys.getrefcount(source) == before
 
 
+class Headers:
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+
+    def on_message_begin(self) -> None:
+        self.found = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found.append((name, value))
+
+
+def head_of(*fields: tuple[bytes, bytes]) -> bytes:
+    return b"GET / HTTP/1.0\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % field for field in fields)
+
+
+KEPT_OPEN = (b"Connection", b"keep-alive")
+
+
+def test_each_request_has_its_own_headers_whatever_came_before() -> None:
+    requests = [
+        [KEPT_OPEN, (b"Cookie", b"a=1"), (b"X-Own", b"1")],
+        [KEPT_OPEN, (b"Cookie", b"a=1"), (b"X-Own", b"2")],
+        [KEPT_OPEN, (b"Cookie", b"a=2"), (b"cookie", b"b=1")],
+        [(b"cookie", b"b=1"), (b"Cookie", b"a=2"), KEPT_OPEN],
+        [KEPT_OPEN, (b"Cookie", b"b=")],
+        [KEPT_OPEN, (b"Cookie", b"")],
+        [KEPT_OPEN, (b"Cookie", b"c" * 5000)],
+        [KEPT_OPEN, (b"Cookie", b"c" * 5000), (b"Referer", b"b=1")],
+        [KEPT_OPEN],
+    ]
+    protocol = Headers()
+    parser = fastwsgi.http.HttpRequestParser(protocol)
+    for fields in requests + requests[::-1]:
+        parser.feed_data(head_of(*fields))
+        assert protocol.found == fields
+
+
+def test_short_values_are_kept_from_the_second_request_on() -> None:
+    protocol = Headers()
+    parser = fastwsgi.http.HttpRequestParser(protocol)
+    fields = (KEPT_OPEN, (b"Cookie", b"a" * 256), (b"Referer", b"b" * 257), (b"X-Own", b"secret"))
+    found = []
+    for _ in range(4):
+        parser.feed_data(head_of(*fields))
+        found.append([value for _, value in protocol.found])
+    same = [[ours is theirs for ours, theirs in zip(found[0], later, strict=True)] for later in found[1:]]
+    assert same == [[False] * 4] * 3
+    same = [[ours is theirs for ours, theirs in zip(found[1], later, strict=True)] for later in found[2:]]
+    assert same == [[True, True, False, False]] * 2
+    value = found[1][1]
+    del found
+    before = sys.getrefcount(value)
+    del parser
+    assert sys.getrefcount(value) == before - 1
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 25, 26, 99, 100])
+def test_any_number_of_fields(count: int) -> None:
+    fields = [KEPT_OPEN, *((b"X-%d" % number, b"%d" % number) for number in range(1, count))]
+    data = head_of(*fields)
+    for size in (len(data), 7):
+        protocol = Headers()
+        parser = fastwsgi.http.HttpRequestParser(protocol)
+        for _ in range(2):
+            for at in range(0, len(data), size):
+                parser.feed_data(data[at : at + size])
+            assert protocol.found == fields
+    exactly = fastwsgi.http.Limits(fields=count)
+    fastwsgi.http.HttpRequestParser(protocol, limits=exactly).feed_data(data)
+    with pytest.raises(fastwsgi.http.HttpParserError, match="FIELDS_TOO_MANY"):
+        fastwsgi.http.HttpRequestParser(protocol, limits=exactly).feed_data(head_of(*fields, (b"A", b"b")))
+
+
+def test_a_parser_and_its_protocol_do_not_keep_each_other() -> None:
+    class Whole:
+        def __init__(self) -> None:
+            self.parser = fastwsgi.http.HttpRequestParser(self)
+
+        def on_url(self, _url: bytes) -> None: ...
+
+    gc.collect()
+    protocol = Whole()
+    protocol.parser.feed_data(GET)
+    del protocol
+    assert gc.collect() >= 2
+
+
 def test_limits() -> None:
     parser = fastwsgi.http.HttpRequestParser(object(), limits=fastwsgi.http.Limits(fields=1))
     parser.feed_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     with pytest.raises(fastwsgi.http.HttpParserError, match="FIELDS_TOO_MANY"):
         parser.feed_data(GET)
+
+
+def test_a_parser_is_made_once() -> None:
+    parser = fastwsgi.http.HttpRequestParser(object())
+    with pytest.raises(RuntimeError, match="made once"):
+        parser.__init__(object())  # type: ignore[misc]
+
+
+def test_a_parser_that_was_never_made_calls_nothing() -> None:
+    parser = fastwsgi.http.HttpRequestParser.__new__(fastwsgi.http.HttpRequestParser)
+    parser.feed_data(GET)
+    assert parser.get_method() == b"GET"
 
 
 def test_there_are_no_leniencies() -> None:

@@ -1,8 +1,10 @@
-"""docs/parser.md: its server is run, by asyncio and real sockets, as it stands there."""
+"""docs/parser.md: its examples are run as they stand there, the server by asyncio and real sockets."""
 
 import asyncio
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "parser.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
 CLOSING = b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
@@ -18,7 +21,7 @@ CLOSING = b"GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 @pytest.fixture(scope="module")
 def example() -> dict[str, Any]:
     """The names that the example defines."""
-    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (code,) = (code for code in EXAMPLES if "asyncio" in code)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, str(DOCUMENT), "exec"), names)
     return names
@@ -92,3 +95,22 @@ def test_what_is_no_http_is_refused(address: tuple[str, int]) -> None:
 def test_a_body_over_the_limit_is_refused(address: tuple[str, int]) -> None:
     request = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000001\r\n\r\n"
     assert ask(address, request).startswith(b"HTTP/1.1 413 Refused\r\n")
+
+
+def test_uvicorn_finds_the_parser_in_place_of_httptools() -> None:
+    (code,) = (code for code in EXAMPLES if "sys.modules" in code)
+    code += "from uvicorn.protocols.http import httptools_impl\nprint(httptools_impl.httptools.__name__)\n"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.stdout, run.returncode) == ("fastwsgi.http\n", 0), run.stderr
+
+
+def test_the_example_of_callbacks_holds() -> None:
+    (code,) = (code for code in EXAMPLES if "HTTPProtocol" in code)
+    assert code.count("assert ") == 2
+    exec(compile(code, str(DOCUMENT), "exec"), {})
+
+
+def test_no_example_is_left_out() -> None:
+    assert len(EXAMPLES) == 3
+    text = re.sub(r"```.*?```", "", DOCUMENT.read_text(), flags=re.DOTALL)
+    assert not re.search(r"^    (import|from|def|class) ", text, re.MULTILINE)

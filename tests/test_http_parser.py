@@ -105,6 +105,27 @@ def test_a_request_has_its_own_headers_whatever_came_before(second: list[str]) -
     assert [name.decode() for name, _ in request.headers] == [field.split(":")[0].lower() for field in second]
 
 
+def test_what_all_send_is_there_already_and_nothing_else_is_shared() -> None:
+    names = [b"connection", b"accept", b"accept-encoding", b"sec-fetch-mode", b"cookie", b"x-own"]
+    values = [b"keep-alive", b"*/*", b"gzip, deflate, br, zstd", b"navigate", b"a=1", b"1"]
+    expected = tuple(zip(names, values, strict=True))
+    head = headers_of("Host: h", *(f"{name.decode()}: {value.decode()}" for name, value in expected))
+    one, other = (one_request(head).headers for _ in range(2))
+    assert one[-6:] == other[-6:] == expected
+    same = [ours is theirs for ours, theirs in zip(one[-6:], other[-6:], strict=True)]
+    assert same == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Connection: Keep-Alive", "Connection: close", "Accept: */", "Accept: */*x", "DNT: 1", "DNT: 11", "TE:"],
+)
+def test_a_first_request_has_its_own_values(field: str) -> None:
+    name, _, value = field.partition(":")
+    request = one_request(headers_of("Host: h", field))
+    assert request.headers[-1] == (name.lower().encode(), value.strip().encode())
+
+
 def test_headers_that_stay_are_not_made_again() -> None:
     parser = RequestParser()
     first, _ = parser.feed(headers_of("Host: h", "Accept: a", "X-Own: x"))
@@ -409,13 +430,9 @@ def test_no_field_at_all_may_be_allowed() -> None:
 # ---- misuse ----
 
 
-def test_a_parser_is_made_once() -> None:
-    parser = RequestParser()
-    with pytest.raises(RuntimeError):
-        parser.__init__()  # type: ignore[misc]
-
-
-def test_a_parser_that_was_never_made_does_no_harm() -> None:
-    parser = RequestParser.__new__(RequestParser)
-    with pytest.raises(ProtocolError):
-        list(parser.feed(GET))
+def test_a_parser_is_whole_when_it_is_made() -> None:
+    parser = RequestParser.__new__(RequestParser, Limits(fields=1))
+    list(parser.feed(GET[:20]))
+    parser.__init__()  # type: ignore[misc]
+    with pytest.raises(ProtocolError, match="FIELDS_TOO_MANY"):
+        list(parser.feed(GET[20:-2] + b"A: b\r\n\r\n"))

@@ -34,6 +34,7 @@ CORE = [
     "fw_sink",
     "fw_access",
     "fw_rate",
+    "fw_spill",
     "fw_conn",
     "fw_poll",
     "fw_board",

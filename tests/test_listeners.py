@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from fastwsgi.errors import ListenError
-from fastwsgi.listeners import RETRIES, Listeners
+from fastwsgi.listeners import RETRIES, Listeners, is_for_v6_only
 from fastwsgi.settings import Layer, Settings
+from fastwsgi.sockets import parse_address
 
 LOCAL = "127.0.0.1:0"
 
@@ -54,6 +55,70 @@ def test_all_workers_share_one_seat(opened: list[Listeners], tmp_path: Path) -> 
     listeners.close(keep_files=False)
     assert not (tmp_path / "s").exists()
     assert listeners.all() == []
+
+
+def port_that_is_free() -> int:
+    """In both families, a moment ago."""
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> list[str]:
+    """By which addresses of this machine one can connect there."""
+    found = []
+    for host in ("127.0.0.1", "::1"):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((host, port), 10):
+            found.append(host)
+    return found
+
+
+@pytest.mark.parametrize("reuse_port", [False, True])
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_addresses_of_both_families_side_by_side(
+    opened: list[Listeners], order: int, reuse_port: bool
+) -> None:
+    """Linux takes both for `[::]` alone, and refuses another socket for IPv4 then."""
+    for tries_left in range(5, -1, -1):
+        port = port_that_is_free()
+        listeners = make(opened, *(f"0.0.0.0:{port}", f"[::]:{port}")[::order], reuse_port=reuse_port)
+        try:
+            listeners.open(lambda why: True)
+            break
+        except ListenError:  # somebody else was faster
+            assert tries_left
+    assert answers(port) == ["127.0.0.1", "::1"]
+    assert [each.family for each in listeners.of_seat()] == [socket.AF_INET, socket.AF_INET6][::order]
+    if reuse_port:
+        assert listeners.take_seat([0]) == 1  # a second worker's
+
+
+def test_all_ipv6_addresses_alone_have_ipv4_as_well(opened: list[Listeners]) -> None:
+    listeners = make(opened, "[::]:0")
+    listeners.open(never)
+    (listener,) = listeners.of_seat()
+    assert answers(listener.getsockname()[1]) == ["127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize(
+    ("address", "beside", "expected"),
+    [
+        ("[::]:80", "0.0.0.0:80", True),
+        ("[::]:80", ":80", True),
+        ("[::]:80", "10.0.0.1:80", True),
+        ("[::]:80", "localhost:80", True),
+        ("[::]:80", "0.0.0.0:81", False),
+        ("[::]:80", "[::1]:81", False),
+        ("[::]:80", "unix:80", False),
+        ("[::1]:80", "0.0.0.0:80", False),
+        ("0.0.0.0:80", "[::]:80", False),
+        ("unix:80", "0.0.0.0:80", False),
+    ],
+)
+def test_is_for_v6_only(address: str, beside: str, expected: bool) -> None:
+    own, other = parse_address(address), parse_address(beside)
+    assert is_for_v6_only(own, [other, own]) is expected
 
 
 def test_an_address_can_be_given_twice(opened: list[Listeners]) -> None:

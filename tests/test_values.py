@@ -34,6 +34,8 @@ def test_texts() -> None:
     assert given(bind="[::1]:80").bind == ("[::1]:80",)
     assert given(bind=["a:1", "unix:/b"]).bind == ("a:1", "unix:/b")
     assert given(raw_env=None).raw_env == ()
+    assert given(stream_request_paths="/a").stream_request_paths == ("/a",)
+    assert given(stream_request_paths=["/a/", "/%20"]).stream_request_paths == ("/a/", "/%20")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,11 @@ def test_texts() -> None:
         ("body_memory", 2**30 + 1),
         ("limit_request_body", 2**63),
         ("worker_class", "fast"),
+        ("stream_request_paths", "upload"),
+        ("stream_request_paths", ["/upload", "/a b"]),
+        ("stream_request_paths", "/a?b"),
+        ("stream_request_paths", "/ä"),
+        ("stream_request_paths", "/\0"),
     ],
 )
 def test_not_valid(name: str, value: object) -> None:

@@ -6,7 +6,9 @@ docs/http.md; how to use it, with a server as an example, in docs/parser.md.
 """
 
 from fastwsgi.http._callbacks import HttpRequestParser
-from fastwsgi.http._parser import Data, EndOfMessage, Limits, Request, RequestParser
+from fastwsgi.http._events import Data, EndOfMessage, Request
+from fastwsgi.http._limits import Limits
+from fastwsgi.http._parser import RequestParser
 from fastwsgi.http._url import URL, parse_url
 from fastwsgi.http.errors import (
     HttpParserCallbackError,
@@ -17,11 +19,13 @@ from fastwsgi.http.errors import (
     HttpParserUpgrade,
     ProtocolError,
 )
+from fastwsgi.http.protocol import HTTPProtocol
 
 __all__ = (
     "URL",
     "Data",
     "EndOfMessage",
+    "HTTPProtocol",
     "HttpParserCallbackError",
     "HttpParserError",
     "HttpParserInvalidMethodError",

@@ -2,7 +2,8 @@
 
 from typing_extensions import Buffer
 
-from fastwsgi.http._parser import Limits
+from fastwsgi.http._limits import Limits
+from fastwsgi.http.protocol import HTTPProtocol
 
 class HttpRequestParser:
     """Calls `protocol` for what the bytes of one connection say, as httptools' class of that name does.
@@ -28,9 +29,12 @@ class HttpRequestParser:
     - What stands behind the last request of a connection is ignored, not refused: RFC 9112 section 9.6.
     - The body of a request that asks for an upgrade is told like any other: RFC 9110 section 7.8.
     - A callback that raises what is no Exception (KeyboardInterrupt) has it passed on as it is.
+
+    From the second request of a connection on the parser keeps the last value of each field that it knows the
+    name of, up to 256 bytes long, to use it again where the next request repeats it; with the parser it goes.
     """
 
-    def __init__(self, protocol: object, *, limits: Limits | None = None) -> None: ...
+    def __init__(self, protocol: HTTPProtocol | object, *, limits: Limits | None = None) -> None: ...
     def feed_data(self, data: Buffer) -> None:
         """Parse what the peer has sent next. Raises
 

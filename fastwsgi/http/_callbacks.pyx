@@ -4,9 +4,14 @@
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastwsgi.http._parser cimport Limits, Stream, method_of, name_as_sent
+from fastwsgi.http._limits cimport limits_of
+from fastwsgi.http._stream cimport Stream
+from fastwsgi.http._texts cimport bytes_of, is_same, method_of, name_as_sent
 from fastwsgi.http.c_http cimport (
     FW_BODY_CHUNKED,
     FW_BODY_S_DATA,
@@ -17,6 +22,8 @@ from fastwsgi.http.c_http cimport (
     FW_E_TARGET,
     FW_E_TARGET_FORM,
     FW_M_CONNECT,
+    FW_N_OTHER,
+    FW_NAME_COUNT,
     FW_PARSER_BODY,
     FW_PARSER_FAIL,
     FW_PARSER_GOT_DATA,
@@ -25,7 +32,6 @@ from fastwsgi.http.c_http cimport (
     FW_PARSER_GOT_HEAD,
     fw_field,
     fw_parser_event,
-    fw_parser_reset,
 )
 
 from fastwsgi.http.errors import (
@@ -36,6 +42,9 @@ from fastwsgi.http.errors import (
     HttpParserUpgrade,
 )
 
+# Values longer than this are not kept: a connection that idles should be small.
+cdef uint32_t KEPT_MOST = 256
+
 
 cdef class HttpRequestParser(Stream):
     cdef object on_message_begin, on_url, on_header, on_headers_complete, on_body, on_message_complete
@@ -44,13 +53,27 @@ cdef class HttpRequestParser(Stream):
     cdef object version
     cdef str calling            # the callback that is running
     cdef object failure         # what feed_data raises from now on
+    cdef PyObject **values      # owned, each, from the second request on: the last value of each known name
+    cdef bint made
+    cdef bint again             # there was a request before this one
     cdef bint keep_alive
     cdef bint upgrade
     cdef bint closed            # the last request of the connection is whole
     cdef bint last_chunk        # its size line has come
 
+    def __dealloc__(self):
+        cdef uint32_t name
+        if self.values is not NULL:
+            for name in range(FW_NAME_COUNT):
+                Py_XDECREF(self.values[name])
+            PyMem_Free(self.values)
+
     def __init__(self, protocol, *, limits=None):
-        self.set_up(Limits() if limits is None else <Limits?>limits)
+        if self.made:
+            raise RuntimeError("a parser is made once")
+        self.made = True
+        if limits is not None:
+            self.limits = limits_of(limits)[0]
         self.on_message_begin = getattr(protocol, "on_message_begin", None)
         self.on_url = getattr(protocol, "on_url", None)
         self.on_header = getattr(protocol, "on_header", None)
@@ -141,10 +164,10 @@ cdef class HttpRequestParser(Stream):
             elif event == FW_PARSER_GOT_FIELD:
                 if self.on_trailer is not None:
                     self.calling = "on_trailer"
-                    self.on_trailer(name_as_sent(self.base, &self.field), value_of(self.base, &self.field))
+                    self.on_trailer(name_as_sent(&self.field, self.base), bytes_of(self.base, self.field.value))
                     self.calling = None
             elif event == FW_PARSER_GOT_END:
-                fw_parser_reset(&self.parser, self.fields, self.limits.fields)
+                self.next_request()
                 self.last_chunk = False
                 self.call("on_message_complete", self.on_message_complete)
                 if self.upgrade:
@@ -170,23 +193,44 @@ cdef class HttpRequestParser(Stream):
         cdef const fw_field *field = self.parser.head.fields
         cdef const fw_field *end = field + self.parser.head.count
         cdef object call = self.on_header
-        self.method = method_of(&self.parser, self.base)
+        self.method = method_of(&self.parser.head, self.base)
         self.version = "1.1" if self.parser.head.minor else "1.0"
         self.keep_alive = self.parser.framing.keep_alive
         self.upgrade = self.parser.framing.upgrade or self.parser.head.method_id == FW_M_CONNECT
         self.call("on_message_begin", self.on_message_begin)
         if self.on_url is not None:
             self.calling = "on_url"
-            self.on_url(PyBytes_FromStringAndSize(self.base + self.parser.head.target.off,
-                                                  self.parser.head.target.len))
+            self.on_url(bytes_of(self.base, self.parser.head.target))
         if call is not None:
+            if self.again and self.values is NULL:
+                self.values = <PyObject **>PyMem_Calloc(FW_NAME_COUNT, sizeof(PyObject *))
+                if self.values is NULL:
+                    raise MemoryError
+            self.again = True
             self.calling = "on_header"
             while field < end:
-                call(name_as_sent(self.base, field), value_of(self.base, field))
+                call(name_as_sent(field, self.base), self.value_of(field))
                 field += 1
         self.calling = None
         self.call("on_headers_complete", self.on_headers_complete)
         return 0
+
+    cdef bytes value_of(self, const fw_field *field):
+        """The value of a field. On a connection most stay as they are, and to compare one costs less than to make
+        it."""
+        cdef PyObject *known
+        cdef bytes value
+        if self.values is NULL or field.id == FW_N_OTHER:
+            return bytes_of(self.base, field.value)
+        known = self.values[field.id]
+        if known is not NULL and is_same(known, self.base, field.value):
+            return <bytes>known
+        value = bytes_of(self.base, field.value)
+        if field.value.len <= KEPT_MOST:
+            Py_INCREF(value)
+            self.values[field.id] = <PyObject *>value
+            Py_XDECREF(known)
+        return value
 
     cdef int chunks(self, fw_parser_event event, uint8_t before) except -1:
         """Call for the chunks that ended and began in the last step: one at most, and the last."""
@@ -215,7 +259,3 @@ cdef class HttpRequestParser(Stream):
         self.failure.__cause__ = cause
         self.at = self.len
         raise self.failure
-
-
-cdef inline object value_of(const char *base, const fw_field *field):
-    return PyBytes_FromStringAndSize(base + field.value.off, field.value.len)

@@ -14,6 +14,7 @@ cdef extern from "fw_error.h" nogil:
         FW_E_TARGET
         FW_E_TARGET_FORM
         FW_E_PEER_CLOSED
+        FW_E_FIELDS_TOO_MANY
 
     int fw_error_status(fw_error error)
     const char *fw_error_text(fw_error error)
@@ -34,6 +35,7 @@ cdef extern from "fw_name.h" nogil:
     ctypedef int fw_name "enum fw_name"
     ctypedef int fw_method "enum fw_method"
 
+    fw_name fw_name_find(const char *buf, size_t len)
     const char *fw_name_text(fw_name name, size_t *len)
     const char *fw_method_text(fw_method method)
     void fw_name_lower(const char *buf, size_t len, char *out)
@@ -123,5 +125,6 @@ cdef extern from "fw_parser.h" nogil:
         FW_PARSER_FAIL
 
     void fw_parser_reset(fw_parser *parser, fw_field *fields, uint32_t room)
+    void fw_parser_widen(fw_parser *parser, fw_field *fields, uint32_t room)
     fw_parser_event fw_parser_step(fw_parser *parser, const char *buf, size_t len, const fw_limits *limits,
                                    size_t *used, fw_span *data, fw_field *field)

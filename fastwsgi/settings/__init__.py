@@ -145,6 +145,12 @@ class Settings(
         if reasons:
             told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
             lines.append(f"These settings have no effect: {told}")
+        streaming = [name for name in ("stream_request_body", "stream_request_paths") if getattr(self, name)]
+        if streaming and self.threads == 1:
+            lines.append(
+                f"{streaming[0]} with one thread: a client whose body comes slowly holds the worker "
+                "while it is read; use --threads"
+            )
         return lines
 
     def described(self) -> str:

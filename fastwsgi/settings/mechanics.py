@@ -16,6 +16,7 @@ from fastwsgi.settings.values import (
     mode,
     networks,
     optional_text,
+    paths,
     proxy_protocol,
     scheme_headers,
     text,
@@ -151,6 +152,15 @@ class ServerMechanics(Section):
         help="Call the application when the head of a request is there, and let it read the body as it "
         "comes. Then a slow client holds the worker while it is read. environ['fastwsgi.input_streamed'] "
         "says so.",
+    )
+    stream_request_paths = Setting(
+        "--stream-request-path",
+        parse=paths,
+        default=(),
+        metavar="PATH",
+        action="append",
+        help="Do so for requests to this path and those below it, as they are written in the request. May be "
+        "given several times.",
     )
     body_memory = Setting(
         "--body-memory",

@@ -65,7 +65,8 @@ class ServerSocket(Section):
         action="append",
         variable="PORT",
         from_variable="0.0.0.0:{}".format,
-        help="Where to listen: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH. May be given several times.",
+        help="Where to listen: HOST, HOST:PORT, [IPV6]:PORT or unix:PATH. May be given several times. [::] "
+        "is every address of the machine, IPv4 as well; beside IPv4 addresses with the same port, IPv6 only.",
     )
     backlog = Setting(
         "--backlog",

@@ -7,6 +7,7 @@ some values need are imported late: `--help` needs none of them.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -115,6 +116,17 @@ def listed(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     return tuple(item for item in texts(value) if item)
+
+
+def paths(value: object) -> tuple[str, ...]:
+    """Paths as they stand in requests."""
+    found = texts(value)
+    for item in found:
+        if not item.startswith("/") or re.search(r"[^!-~]|[?#]", item):
+            raise ValueError(
+                "expected paths as they stand in requests: they begin with '/', what is not ASCII is escaped"
+            )
+    return found
 
 
 def networks(value: object) -> tuple[str, ...]:

@@ -234,6 +234,7 @@ class Worker:
             casefold_http_method=settings.casefold_http_method,
             limit_request_body=settings.limit_request_body,
             stream_request_body=settings.stream_request_body,
+            stream_request_paths=settings.stream_request_paths,
             body_memory=settings.body_memory,
             output_buffer=settings.output_buffer,
             tmpdir=body_directory(settings),

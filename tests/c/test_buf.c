@@ -69,6 +69,29 @@ static void a_first_block_is_the_pools(void)
     end(&buf);
 }
 
+static void a_large_one_shrinks_to_a_block(void)
+{
+    begin();
+    struct fw_buf buf = {0};
+    static char bytes[3 * FW_BUF_BLOCK];
+    memset(bytes, 'x', sizeof bytes);
+    memcpy(bytes + sizeof bytes - 4, "last", 4);
+    CHECK(fw_buf_append(&buf, &pool, bytes, sizeof bytes));
+    fw_buf_shrink(&buf, &pool); /* too much is in it */
+    CHECK_EQUAL(fw_buf_live(&buf), sizeof bytes);
+    fw_buf_take(&buf, sizeof bytes - 4);
+    fault_fail(FAULT_alloc, 1, 1, 0);
+    fw_buf_shrink(&buf, &pool);
+    CHECK(buf.cap > sizeof bytes);
+    fw_buf_shrink(&buf, &pool);
+    CHECK(buf.cap == FW_BUF_BLOCK && buf.off == 0);
+    CHECK(fw_buf_live(&buf) == 4 && memcmp(buf.data, "last", 4) == 0);
+    const char *block = buf.data;
+    fw_buf_shrink(&buf, &pool);
+    CHECK(buf.data == block);
+    end(&buf);
+}
+
 static void taking_all_starts_again_at_the_front(void)
 {
     struct fw_buf buf = {0};
@@ -201,6 +224,7 @@ static const struct fw_test tests[] = {
     {"an_empty_one_owns_nothing", an_empty_one_owns_nothing},
     {"the_pool_gives_back_the_warm_block", the_pool_gives_back_the_warm_block},
     {"a_first_block_is_the_pools", a_first_block_is_the_pools},
+    {"a_large_one_shrinks_to_a_block", a_large_one_shrinks_to_a_block},
     {"taking_all_starts_again_at_the_front", taking_all_starts_again_at_the_front},
     {"room_in_front_is_used", room_in_front_is_used},
     {"moving_costs_little", moving_costs_little},

@@ -1032,6 +1032,35 @@ static void the_wait_is_as_long_as_it_may_be(void)
     end();
 }
 
+/* The file of a long body is kept for a while, and then freed while nobody is there. */
+static void spare_files_are_freed(void)
+{
+    enum { LONG = 2000000 };
+    begin();
+    struct text request = {0};
+    text_print(&request, "POST /lines HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", LONG);
+    char *body = calloc(LONG, 1);
+    text_add(&request, body, LONG);
+    free(body);
+    struct peer *client = accepted(PEER_V4);
+    for (size_t sent = 0; sent < request.len && CHECK(client->fd >= 0); turn())
+        sent += peer_write(client, request.data + sent, request.len - sent);
+    TURN_UNTIL(client->got.len > 0 && loop.queues[FW_QUEUE_KEEPALIVE].count == 1);
+    peer_close(client);
+    TURN_UNTIL(loop.connections == 0);
+    CHECK(loop.env.spill.count == 1 && loop.env.spill.bytes == LONG);
+    turn();
+    CHECK(fault_wait_ms() > 0 && fault_wait_ms() <= FW_SPILL_KEPT_MS);
+    pass(FW_SPILL_KEPT_MS - 1);
+    CHECK_EQUAL(loop.env.spill.bytes, LONG);
+    pass(1);
+    TURN_UNTIL(loop.env.spill.count == 0);
+    turn();
+    CHECK_EQUAL(fault_wait_ms(), -1);
+    text_drop(&request);
+    end();
+}
+
 static void a_long_call(struct fw_conn *conn)
 {
     (void)conn;
@@ -1619,6 +1648,7 @@ static const struct fw_test tests[] = {
     {"without_lingering", without_lingering},
     {"answers_have_a_rate", answers_have_a_rate},
     {"the_wait_is_as_long_as_it_may_be", the_wait_is_as_long_as_it_may_be},
+    {"spare_files_are_freed", spare_files_are_freed},
     {"a_long_call_costs_no_connection", a_long_call_costs_no_connection},
     {"more_clients_than_connections", more_clients_than_connections},
     {"the_idle_make_room", the_idle_make_room},

@@ -79,6 +79,33 @@ static void framing_and_body_refuse_as_well(void)
     CHECK_EQUAL(parser.error, FW_E_CHUNK_SIZE);
 }
 
+/* The caller had no room for all of its fields: they stay as they were, and the rest is found behind them. */
+static void a_head_may_get_more_room(void)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n";
+    struct fw_field few[2], more[4];
+    struct step s;
+    for (size_t first = 0; first < sizeof text - 1; first++) {
+        struct fw_parser parser;
+        begin(&parser);
+        fw_parser_reset(&parser, few, COUNT_OF(few));
+        memset(more, 0xA5, sizeof more);
+        enum fw_parser_event event = step(&parser, &s, text, first);
+        for (size_t len = first; event != FW_PARSER_GOT_HEAD; len = sizeof text - 1) {
+            event = step(&parser, &s, text, len);
+            if (event == FW_PARSER_FAIL) {
+                CHECK_EQUAL(parser.error, FW_E_FIELDS_TOO_MANY);
+                CHECK(parser.head.fields == few);
+                fw_parser_widen(&parser, more, COUNT_OF(more));
+            }
+        }
+        CHECK(s.used == sizeof text - 1 && parser.head.count == 4 && parser.head.fields == more);
+        for (size_t at = 0; at < 4; at++)
+            CHECK(text[more[at].value.off] == "a123"[at] && more[at].value.len == 1);
+        CHECK(more[0].id == FW_N_HOST && more[3].id == FW_N_OTHER);
+    }
+}
+
 /* Limits belong to the call: a reload may change them between two requests of a connection. */
 static void limits_are_those_of_the_call(void)
 {
@@ -96,6 +123,7 @@ static const struct fw_test tests[] = {
     {"a_request_goes_from_head_to_end", a_request_goes_from_head_to_end},
     {"a_refusal_stays", a_refusal_stays},
     {"framing_and_body_refuse_as_well", framing_and_body_refuse_as_well},
+    {"a_head_may_get_more_room", a_head_may_get_more_room},
     {"limits_are_those_of_the_call", limits_are_those_of_the_call},
 };
 

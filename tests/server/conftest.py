@@ -27,6 +27,7 @@ FOR_ALL_KINDS = (
     "test_early_bodies",
     "test_early_hints",
     "test_handover",
+    "test_interpreters",
     "test_limits",
     "test_proxies",
     "test_websockets",

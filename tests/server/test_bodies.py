@@ -165,6 +165,25 @@ class TestTemporaryFiles:
                 # a thread that has lost the loop sends its answer first, and gives the body back afterwards
                 eventually(lambda: open_files(worker, uploads) == [], server.explain)
 
+    @pytest.mark.parametrize("framing", ["length", "chunked"])
+    def test_a_file_is_used_again_and_nobody_reads_what_was_in_it(
+        self, serve: Start, tmp_path: Path, framing: str
+    ) -> None:
+        uploads = tmp_path / "uploads"
+        uploads.mkdir()
+        (tmp_path / "conf.py").write_text(f"tmp_upload_dir = {str(uploads)!r}\nbody_memory = 1000\n")
+        server = serve("responses", "-c", "conf.py", cwd=tmp_path)
+        worker = only_worker(server)
+        pieces = random.Random(7)
+        with server.connect() as client:
+            for size in (3 * MEBI, MEBI, 1001, 2 * MEBI + 1, 70_000):
+                body = pieces.randbytes(size)
+                how = {"body": body} if framing == "length" else {"chunks": [body[:-7], body[-7:]]}
+                assert client.ask("POST", "/echo", **how).body == body
+                assert client.ask("POST", "/digest", **how).body == digest_of(body)
+                assert len(open_files(worker, uploads)) <= 1
+        eventually(lambda: open_files(worker, uploads) == [], server.explain)
+
     @pytest.mark.parametrize("kind", ["missing", "a file"])
     def test_a_directory_that_will_not_do(self, start: Start, tmp_path: Path, kind: str) -> None:
         path = tmp_path / "uploads"

@@ -1,6 +1,9 @@
 """What docs/deploy.md says beside the configurations of fronts: units, health check, container, patience."""
 
+import grp
 import json
+import os
+import pwd
 import re
 import shlex
 import shutil
@@ -109,6 +112,36 @@ def test_the_command_of_the_container(project: Callable[[], list[str]], command:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_logs_are_rotated(serve: Start, tmp_path: Path) -> None:
+    """As Debian's logrotate does it; what systemctl does here is to send the signal to the master."""
+    log = tmp_path / "log" / "access.log"
+    log.parent.mkdir(0o750)
+    server = serve("responses", "--access-logfile", str(log))
+    who = f"{pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name}"
+    table = {
+        "/var/log/example/": f"{log.parent}/",
+        "example adm": who,
+        "systemctl kill --kill-whom=main --signal=USR1 example.service": f"kill -USR1 {server.pid}",
+    }
+    configuration = tmp_path / "example"
+    configuration.write_text(block("/etc/logrotate.d/example", table))
+    configuration.chmod(0o644)
+    with server.connect() as client:
+        assert client.get("/hello?before").status == 200
+        eventually(lambda: "before" in log.read_text(), server.explain)
+        command = [program("logrotate"), "--force", "--state", str(tmp_path / "state"), str(configuration)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+
+        def written_anew() -> bool:
+            assert client.get("/hello?after").status == 200
+            return "after" in log.read_text()
+
+        eventually(written_anew, server.explain)
+    assert log.stat().st_mode & 0o777 == 0o640
+    assert "before" in Path(f"{log}.1").read_text() and "before" not in log.read_text()
 
 
 def idle_timeouts() -> Iterator[int]:

@@ -45,6 +45,44 @@ def test_the_application_is_told(server: Server, servers: Start) -> None:
         assert client.ask("POST", "/streamed", body=b"x" * 300_000).body == b"None 300000"
 
 
+@pytest.mark.parametrize(
+    ("target", "streamed"),
+    [
+        ("/streamed", True),
+        ("/streamed?x=1", True),
+        ("http://test/streamed", True),
+        ("/streamed?path=/below/", True),
+        ("/%73treamed", False),
+        ("/streamed%3f", False),
+        ("/other?/streamed", False),
+    ],
+)
+def test_only_some_paths(servers: Start, target: str, streamed: bool) -> None:
+    """What is not among them is collected before the application is called: it is not called here."""
+    server = servers("paths", "--stream-request-path", "/streamed", "--stream-request-path", "/below/")
+    with server.connect() as client:
+        client.send(head(target, "Content-Length: 5", "Expect: 100-continue"))
+        if not streamed:
+            assert client.response().status == 100
+            client.send(b"whole")
+        response = client.response()
+        assert (response.status, response.body) == (200, b"True" if streamed else b"None")
+
+
+def test_a_path_and_what_is_below_it(servers: Start) -> None:
+    server = servers("paths", "--stream-request-path", "/streamed", "--stream-request-path", "/below/")
+    found = {}
+    for target in ("/streamed/x", "/streamedx", "/stream", "/", "/below/", "/below/x", "/below", "/belowx"):
+        with server.connect() as client:
+            client.send(head(target, "Content-Length: 5", "Expect: 100-continue"))
+            found[target] = client.response().status == 200  # without 100 Continue before it
+    assert [target for target, streamed in found.items() if streamed] == [
+        "/streamed/x",
+        "/below/",
+        "/below/x",
+    ]
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_it_is_read_as_it_comes(server: Server, framing: str) -> None:
     pieces = [b"first", b"the second piece", b"x" * 200_000, b"last"]

@@ -99,10 +99,12 @@ def test_what_must_not_be_sent(client: Client, what: str, error: str) -> None:
     assert client.get("/once").status == 103
 
 
-def test_a_client_that_reads_nothing(server: Server) -> None:
+def test_a_client_that_reads_nothing(server: Server, tmp_path: Path) -> None:
     """It gets no more of them than its socket takes, and the application does not wait for it."""
+    sent = tmp_path / "sent"
     with server.connect(receive_buffer=4096) as client:
-        client.send(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.send(f"GET /flood?sent={sent} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        eventually(sent.exists, lambda: "the application waits for its client")
         with server.connect() as other:
             assert other.get("/once").status == 103
         count = 0

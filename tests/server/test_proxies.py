@@ -157,9 +157,21 @@ def test_script_name(servers: Start, target: str, mount: str, script: str, path:
     assert told["HTTP_SCRIPT_NAME"] == mount
 
 
-def test_a_path_elsewhere_is_an_error(servers: Start) -> None:
-    assert ask(servers(APP), ("SCRIPT_NAME", "/app"), target="/other").status == 500
-    servers(APP).wait_for_log("'/other' is not below SCRIPT_NAME '/app'")
+def test_a_path_elsewhere_is_an_error(serve: Start) -> None:
+    """Of who has configured the two: the application is not called, and has no traceback."""
+    server = serve(APP, env={"SCRIPT_NAME": "/env"})
+    response = ask(server, ("SCRIPT_NAME", "/app"), target="/other")
+    assert (response.status, response.closes) == (500, True)
+    assert b"the path is not below SCRIPT_NAME" in response.body
+    line = (
+        r"\[WARNING\] Invalid request from ip=127\.0\.0\.1: "
+        "the path '/{}' is not below SCRIPT_NAME '/{}' of the {}$"
+    )
+    server.wait_for_log(line.format("other", "app", "proxy"))
+    assert ask(server, target="/elsewhere").status == 500
+    server.wait_for_log(line.format("elsewhere", "env", "environment"))
+    assert get(server, target="/env/x")["PATH_INFO"] == "/x"
+    assert "Traceback" not in server.log
 
 
 def test_the_proxys_script_name_counts_for_more_than_the_environments(serve: Start) -> None:

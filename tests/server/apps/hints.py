@@ -1,6 +1,7 @@
 """Applications that send early hints, and some that try to."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from routing import TEXT, Router, answer, argument, wait_at_gate
@@ -75,9 +76,10 @@ def wrong(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 @view
 def flood(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Far more than a client that reads nothing is sent."""
+    """Far more than a client that reads nothing is sent; afterwards the file `sent` is there."""
     for _ in range(2000):
         environ["wsgi.early_hints"]([("Link", "x" * 60000)])
+    Path(argument(environ, "sent")).touch()
     return answer(start_response, b"done")
 
 

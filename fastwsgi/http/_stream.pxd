@@ -1,18 +1,18 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport uint64_t
 
-from fastwsgi.http.c_http cimport fw_field, fw_limits, fw_parser, fw_parser_event
+from fastwsgi.http.c_http cimport FW_PARSER_FAIL, fw_field, fw_limits, fw_parser, fw_parser_event
 
-
-cdef class Limits:
-    cdef fw_limits limits
+cdef enum:
+    FEW = 24                    # fields that most heads have at most
 
 
 cdef class Stream:
     # connection
     cdef fw_limits limits
-    cdef fw_field *fields       # owned: room for limits.fields
     cdef fw_parser parser
+    cdef fw_field *fields       # of the parser: few, or owned where a head had more
+    cdef fw_field few[FEW]
     cdef bint busy              # at work: user code that calls in from there is refused. An error leaves it set
 
     # what was shown and is not used up
@@ -35,13 +35,10 @@ cdef class Stream:
     cdef fw_field field         # GOT_FIELD
     cdef uint64_t fault         # FAIL: where in the stream the line begins that is refused
 
-    cdef int set_up(self, Limits limits) except -1
+    cdef void next_request(self) noexcept
+    cdef int more_fields(self) except -1
     cdef int show(self, object data) except -1
     cdef void used_up(self) noexcept
     cdef int keep(self, const char *buf, size_t len) except -1
-    cdef fw_parser_event step(self) except *
+    cdef fw_parser_event step(self) except? FW_PARSER_FAIL
     cdef object error(self)
-
-
-cdef object method_of(fw_parser *parser, const char *base)
-cdef object name_as_sent(const char *base, const fw_field *field)
