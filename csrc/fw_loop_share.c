@@ -8,6 +8,8 @@
 #define FULL_MS 50
 /* Nobody could take what is to go, or the share socket is full: tried again after so long. */
 #define AGAIN_MS 2
+/* There is nobody at all: somebody may come to serve while a call goes on. */
+#define ALONE_MS 100
 
 struct fw_share_view fw_loop_siblings(const struct fw_loop *loop)
 {
@@ -52,9 +54,9 @@ static bool pass_all(struct fw_loop *loop, enum fw_queue_kind kind, const struct
     return true;
 }
 
-static void again_soon(struct fw_loop *loop)
+static void again_in(struct fw_loop *loop, uint64_t ms)
 {
-    loop->pass_again_ms = loop->env.clock.now_ms + AGAIN_MS;
+    loop->pass_again_ms = loop->env.clock.now_ms + ms;
 }
 
 void fw_loop_pass_on(struct fw_loop *loop)
@@ -67,7 +69,7 @@ void fw_loop_pass_on(struct fw_loop *loop)
     if (!anybody)
         return;
     if (!pass_all(loop, FW_QUEUE_KEEPALIVE, &view) || !pass_all(loop, FW_QUEUE_HEAD, &view))
-        again_soon(loop);
+        again_in(loop, AGAIN_MS);
     /* Whoever was there may have left meanwhile, and has not seen these. */
     if (loop->passed != before && fw_loop_siblings(loop).serving == 0)
         fw_loop_receive_rest(loop);
@@ -85,8 +87,10 @@ void fw_loop_pass_ready(struct fw_loop *loop)
     if (ready->first == NULL)
         return;
     struct fw_share_view view = fw_loop_siblings(loop);
-    if (view.serving == 0)
+    if (view.serving == 0) {
+        again_in(loop, ALONE_MS);
         return;
+    }
     if (view.idle > 0) {
         for (struct fw_conn *conn = ready->first; conn != NULL; conn = conn->next)
             if (conn->out_since_ns != 0)
@@ -94,7 +98,7 @@ void fw_loop_pass_ready(struct fw_loop *loop)
         (void)pass_all(loop, FW_QUEUE_READY, &view);
     }
     if (ready->first != NULL)
-        again_soon(loop);
+        again_in(loop, AGAIN_MS);
 }
 
 /* --- receiving --- */
