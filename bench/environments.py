@@ -96,12 +96,13 @@ def _install_working_tree(python: Path, environment: Environment) -> None:
 
 
 def _build_floors(python: Path, home: Path, environment: Environment) -> None:
-    """Compile `limit` into the environment's scripts and `limit_py` into its packages: a second's work."""
+    """Compile what is C: into the environment's scripts, `limit_py` into its packages. A second's work."""
     paths = json.loads(
         _output([str(python), "-c", "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"])
     )
     module = Path(paths["platlib"]) / f"limit_py{sysconfig.get_config_var('EXT_SUFFIX')}"
-    build_floor("limit", home / "bin", environment)
+    for name in ("limit", "pace"):
+        build_floor(name, home / "bin", environment)
     command = [_compiler(), *_CFLAGS, "-fPIC", "-shared", "-isystem", paths["include"], "-o", str(module)]
     _run([*command, str(_FLOOR / "limit_py.c")], environment)
 

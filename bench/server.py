@@ -53,8 +53,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(candidate: Candidate, app: str, installed: Installed, core: int) -> Iterator[Server]:
-    """Run `candidate` with `app` on `core`; ended when the block is left, however it is left.
+def running(candidate: Candidate, app: str, installed: Installed, cores: int | str) -> Iterator[Server]:
+    """Run `candidate` with `app`; ended when the block is left, however it is left.
+
+    `cores` is one, or a list as taskset has it.
 
     Raises CandidateError when it ends by itself or does not listen in time, with what it wrote.
     """
@@ -71,7 +73,7 @@ def running(candidate: Candidate, app: str, installed: Installed, core: int) -> 
     }
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), *command],
+            ["taskset", "--cpu-list", str(cores), *command],
             cwd=APPS,
             env=environment,
             stdin=subprocess.DEVNULL,

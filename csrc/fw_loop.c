@@ -274,6 +274,8 @@ static int wait_ms(const struct fw_loop *loop, bool serving)
         soonest = loop->leave_end_ms;
     if (FW_UNLIKELY(loop->pass_again_ms != 0) && loop->pass_again_ms < soonest)
         soonest = loop->pass_again_ms;
+    if (serving && FW_UNLIKELY(loop->receive_at_ms != 0) && loop->receive_at_ms < soonest)
+        soonest = loop->receive_at_ms;
     if (serving && loop->listen_again_ms != 0 && loop->listen_again_ms < soonest)
         soonest = loop->listen_again_ms;
     if (fw_loop_lines_wait(loop) && now + LINES_AGAIN_MS < soonest)
@@ -449,6 +451,8 @@ void fw_loop_step(struct fw_loop *loop)
         return;
     hide_handed(loop);
     fw_loop_listen_if_wanted(loop);
+    if (FW_UNLIKELY(loop->receive_at_ms != 0) && loop->listening && !fw_loop_receive_if_shared(loop))
+        fw_loop_rest_after(loop, errno);
     loop->pass_again_ms = 0; /* what is ready is served here now */
     if (FW_UNLIKELY(loop->leaving)) {
         fw_loop_pass_on(loop);
@@ -456,6 +460,8 @@ void fw_loop_step(struct fw_loop *loop)
             return;
     }
     wait_for_events(loop, true);
+    if (FW_UNLIKELY(loop->env.clock.now_ms >= loop->even_at_ms))
+        fw_loop_even(loop);
     go_on(loop);
     expire(loop);
     loop->given_ns = 0;
@@ -533,14 +539,18 @@ void fw_loop_give(struct fw_loop *loop, struct fw_conn *conn)
     if (!loop->quick)
         send_given(loop);
     fw_loop_settle(loop, conn);
-    if (!loop->quick)
+    if (!loop->quick) {
         write_lines(loop);
+        if (FW_UNLIKELY(loop->queues[FW_QUEUE_READY].count > 1))
+            fw_loop_relieve(loop);
+    }
 }
 
-/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served; and accepted
+ * only who could not go to anybody else. */
 void fw_loop_turn_beside(struct fw_loop *loop)
 {
-    fw_loop_rest(loop);
+    fw_loop_rest_beside(loop);
     fw_loop_send(loop);
     while (loop->event < loop->event_count)
         see_to_event(loop);
@@ -576,6 +586,7 @@ bool fw_loop_init(struct fw_loop *loop, const struct fw_loop_config *config)
     memset(loop, 0, sizeof *loop);
     loop->config = *config;
     loop->watch = -1;
+    loop->even_at_ms = config->share.board != NULL ? 0 : FW_LOOP_NEVER;
     loop->env.limits = config->limits;
     loop->env.timeouts = config->timeouts;
     loop->env.body_memory = config->body_memory;

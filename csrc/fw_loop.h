@@ -67,6 +67,8 @@ enum fw_stop {
     FW_STOP_NOW,
 };
 
+#define FW_LOOP_NEVER UINT64_MAX
+
 struct fw_loop_config {
     struct fw_limits limits;
     struct fw_timeouts timeouts;
@@ -121,7 +123,12 @@ struct fw_loop {
     bool receiving;         /* the share socket is in the poller */
     _Atomic bool alone;     /* the arbiter is gone: all siblings leave as well */
     uint64_t pass_again_ms; /* somebody may take connections then who could not before; 0: nobody wants to */
+    uint64_t receive_at_ms; /* nothing is received before; 0: no such rest */
     uint64_t passed, received;
+    /* ... evenly: fw_loop_even.c */
+    uint64_t even_at_ms;            /* the next look, or FW_LOOP_NEVER */
+    uint64_t even_own, even_others; /* requests answered up to the last one, here and elsewhere */
+    uint32_t even_here, even_rests; /* the latter: in a row */
     /* connections */
     struct fw_queue queues[FW_QUEUE_COUNT];
     struct fw_conn *free;
@@ -173,16 +180,17 @@ void fw_loop_send(struct fw_loop *loop);
 
 /* The client of `conn` (state APP) takes its answer slower than it is made. Waits one turn for room, within
  * the write deadline, serving the sockets of all others meanwhile (but calling nobody's application, and
- * accepting nothing but what a graceful stop takes along). False: there is room again, or conn->error says
- * why there never will be: the client is too slow or gone, or the loop is done (STOPPING). */
+ * accepting only what a graceful stop takes along and who can go to nobody else). False: there is room again,
+ * or conn->error says why there never will be: the client is too slow or gone, or the loop is done
+ * (STOPPING). */
 bool fw_loop_wait_room(struct fw_loop *loop, struct fw_conn *conn);
 
 /* The body of `conn` (state APP) is read as it comes, and fw_conn_body_pull() said WAIT. Waits one turn for
  * more, as above, within the deadline for bodies, and pulls again. */
 enum fw_pull fw_loop_wait_body(struct fw_loop *loop, struct fw_conn *conn);
 
-/* A turn in which no application is called and nobody accepted: the application has the stage for `conn`,
- * whose output is minded, or for nobody. */
+/* A turn in which no application is called, and nobody accepted who could go to somebody else: the
+ * application has the stage for `conn`, whose output is minded, or for nobody. */
 void fw_loop_mind(struct fw_loop *loop, struct fw_conn *conn);
 
 /* Calls that take this long in the mean block: what a call that overlaps others costs (two wake-ups, 20 us)

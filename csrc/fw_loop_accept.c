@@ -25,6 +25,18 @@ void fw_loop_rest(struct fw_loop *loop)
     loop->listening = false;
 }
 
+/* Whoever comes now goes to siblings. Where each has listeners of its own (reuse_port), they cannot take him:
+ * he is accepted, and passed on once his request is here. */
+void fw_loop_rest_beside(struct fw_loop *loop)
+{
+    if (!loop->config.own_listeners || loop->config.share.board == NULL || !loop->listening) {
+        fw_loop_rest(loop);
+    } else if (loop->receiving) {
+        fw_loop_receive_none(loop);
+        loop->receive_at_ms = loop->env.clock.now_ms; /* in the next turn with an application */
+    }
+}
+
 /* The machine has run out of something. The backlog keeps who waits; asking again at once would only burn the
  * processor. */
 void fw_loop_rest_after(struct fw_loop *loop, int problem)
@@ -125,7 +137,8 @@ bool fw_loop_accept_one(struct fw_loop *loop, struct fw_listener *listener)
             struct fw_client peer = fw_client_of(&address);
             fw_conn_meet(conn, &peer, listener->local);
             fw_loop_count_connections(loop, 1);
-            fw_loop_settle(loop, conn);
+            if (!fw_loop_pass_fresh(loop, conn))
+                fw_loop_settle(loop, conn);
             return true;
         }
     }

@@ -4,7 +4,8 @@
  *   fw_loop_away.c    connections in the hands of threads without the loop, and when calls should overlap
  *   fw_loop_wait.c    an application that waits, in the middle of a call, for what its client takes or sends
  *   fw_loop_accept.c  listeners: who is accepted, and when nobody is
- *   fw_loop_share.c   connections that go to siblings, and that come from them                           */
+ *   fw_loop_share.c   connections that go to siblings, and that come from them
+ *   fw_loop_even.c    how many connections this worker should have, beside its siblings                  */
 #ifndef FW_LOOP_PARTS_H
 #define FW_LOOP_PARTS_H
 
@@ -115,13 +116,14 @@ bool fw_loop_keeps_its_rate(const struct fw_loop *loop, struct fw_conn *conn, en
 
 void fw_loop_leave_if_told(struct fw_loop *loop);
 
-/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served or accepted. */
+/* A turn in the middle of a call: everybody else's sockets are seen to, but nobody is served. */
 void fw_loop_turn_beside(struct fw_loop *loop);
 
 /* --- fw_loop_accept.c --- */
 
 /* Accept nothing until fw_loop_listen_if_wanted() finds that there is a reason to. */
 void fw_loop_rest(struct fw_loop *loop);
+void fw_loop_rest_beside(struct fw_loop *loop);             /* in the middle of a call */
 void fw_loop_rest_after(struct fw_loop *loop, int problem); /* the machine has run out of something */
 void fw_loop_listen_if_wanted(struct fw_loop *loop);
 
@@ -140,9 +142,21 @@ void fw_loop_pass_on(struct fw_loop *loop);
 /* Nobody here serves what is ready, perhaps for long: siblings that are idle may. */
 void fw_loop_pass_ready(struct fw_loop *loop);
 
+/* Calls are not quick, and more than one request waits for its own: siblings that are idle get one each. */
+void fw_loop_relieve(struct fw_loop *loop);
+
+/* Having passed some on, is it still better that siblings take what there is? */
+bool fw_loop_leaves_them(struct fw_loop *loop);
+
 /* Take connections from siblings, or do not. False, with errno: the poller has failed. */
 bool fw_loop_receive_if_shared(struct fw_loop *loop);
 void fw_loop_receive_none(struct fw_loop *loop);
+
+/* Are there fewer connections elsewhere? `conn` has just been accepted. True: it is somebody else's. */
+bool fw_loop_pass_fresh(struct fw_loop *loop, struct fw_conn *conn);
+
+/* It is time to look whether some that are at work here had better be elsewhere. */
+void fw_loop_even(struct fw_loop *loop);
 
 /* The share socket has something. */
 void fw_loop_receive(struct fw_loop *loop);

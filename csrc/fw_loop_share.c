@@ -106,8 +106,10 @@ void fw_loop_pass_ready(struct fw_loop *loop)
 bool fw_loop_receive_if_shared(struct fw_loop *loop)
 {
     const struct fw_share *share = &loop->config.share;
-    if (share->board == NULL || loop->receiving)
+    if (share->board == NULL || loop->receiving || loop->receive_at_ms > loop->env.clock.now_ms ||
+        fw_loop_leaves_them(loop))
         return true;
+    loop->receive_at_ms = 0;
     loop->receiving =
         fw_poll_add(loop->poll, share->receive, FW_POLL_READ | FW_POLL_ONE, &loop->receiving) == 0;
     return loop->receiving;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -74,6 +75,9 @@ struct fw_share_view fw_share_look(const struct fw_share *share, uint32_t connec
         if (connections >= connections_most || atomic_load_explicit(&slot->places, memory_order_relaxed) == 0)
             continue; /* the latter is a template: it serves nobody */
         view.serving++;
+        view.here++;
+        view.connections += connections;
+        view.requests += atomic_load_explicit(&slot->requests, memory_order_relaxed);
         view.places &= atomic_load_explicit(&slot->places, memory_order_relaxed);
         if (atomic_load_explicit(&slot->turn, memory_order_relaxed) % 2 == 0) {
             view.idle++;
@@ -147,6 +151,14 @@ bool fw_share_send(const struct fw_share *share, const struct fw_conn *conn,
         n = sendmsg(share->send, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     return n >= 0; /* all of it or nothing: messages are not cut */
+}
+
+uint32_t fw_share_waiting(const struct fw_share *share)
+{
+    int bytes = 0;
+    if (ioctl(share->receive, FIONREAD, &bytes) != 0 || bytes < 0)
+        return 0;
+    return (uint32_t)((size_t)bytes / sizeof(struct message)); /* few have bytes of a request */
 }
 
 /* --- receiving --- */

@@ -60,10 +60,13 @@ uint64_t fw_share_bit(const struct fw_share_place *place);
 /* --- who is there --- */
 
 struct fw_share_view {
-    uint32_t serving; /* other workers that serve, were not dismissed, and have room */
-    uint32_t idle;    /* those of them that are in no call */
-    uint32_t least;   /* the fewest connections that one of the idle has */
-    uint64_t places;  /* where all that serve listen */
+    uint32_t serving;     /* other workers that serve, were not dismissed, and have room */
+    uint32_t idle;        /* those of them that are in no call */
+    uint32_t least;       /* the fewest connections that one of the idle has */
+    uint64_t places;      /* where all that serve listen */
+    uint32_t here;        /* of `serving`, those on this board */
+    uint32_t connections; /* that they have */
+    uint64_t requests;    /* that they have answered */
 };
 
 /* Look at the board. A worker with `connections_most` connections has no room. Safe in a signal handler. */
@@ -78,6 +81,9 @@ bool fw_share_may_pass(const struct fw_conn *conn);
  * whose it still is, has to let go of it (fw_conn_close). False, with errno: nothing has happened. */
 bool fw_share_send(const struct fw_share *share, const struct fw_conn *conn,
                    const struct fw_share_place *place, uint64_t waited_ms);
+
+/* About so many are on their way to somebody. */
+uint32_t fw_share_waiting(const struct fw_share *share);
 
 enum fw_share_got {
     FW_SHARE_GOT,

@@ -1,6 +1,6 @@
 """Start a server that has no command of its own, or whose command cannot say what the bench has to say.
 
-    python launch.py SERVER MODULE:ATTRIBUTE PORT
+    python launch.py SERVER MODULE:ATTRIBUTE PORT [WORKERS]
 
 It runs inside the server's own virtual environment and so imports nothing of the bench.
 """
@@ -8,6 +8,7 @@ It runs inside the server's own virtual environment and so imports nothing of th
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-def bjoern(app: Any, port: int) -> None:
+def bjoern(app: Any, port: int, workers: int) -> None:
+    """It has no workers of its own; forking behind `listen` is what its documentation says."""
     import bjoern
 
-    bjoern.run(app, HOST, port)
+    bjoern.listen(app, HOST, port)
+    for _ in range(workers - 1):
+        if os.fork() == 0:
+            break
+    bjoern.run()
 
 
-def cheroot(app: Any, port: int) -> None:
+def cheroot(app: Any, port: int, workers: int) -> None:
     """The command's defaults listen with a backlog of 5 and close every kept connection past the tenth."""
     from cheroot import wsgi
 
@@ -33,27 +39,27 @@ def cheroot(app: Any, port: int) -> None:
     server.start()
 
 
-def fastpysgi(app: Any, port: int) -> None:
+def fastpysgi(app: Any, port: int, workers: int) -> None:
     """The command cannot turn Nagle's algorithm off, and with it answers wait for acknowledgements."""
     import fastpysgi
 
     fastpysgi.server.tcp_nodelay = 1
-    fastpysgi.run(app, host=HOST, port=port)
+    fastpysgi.run(app, host=HOST, port=port, workers=workers)
 
 
-def freastal(app: Any, port: int) -> None:
+def freastal(app: Any, port: int, workers: int) -> None:
     import freastal
 
-    freastal.serve(app, host=HOST, port=port, workers=1)
+    freastal.serve(app, host=HOST, port=port, workers=workers)
 
 
-def limit_py(app: Any, port: int) -> None:
+def limit_py(app: Any, port: int, workers: int) -> None:
     import limit_py
 
     limit_py.serve(app, port)
 
 
-LAUNCHERS: dict[str, Callable[[Any, int], None]] = {
+LAUNCHERS: dict[str, Callable[[Any, int, int], None]] = {
     "bjoern": bjoern,
     "cheroot": cheroot,
     "fastpysgi": fastpysgi,
@@ -62,11 +68,11 @@ LAUNCHERS: dict[str, Callable[[Any, int], None]] = {
 }
 
 
-def main(server: str, target: str, port: str) -> None:
+def main(server: str, target: str, port: str, workers: str = "1") -> None:
     # A C loop never comes back to run Python's handler for Ctrl-C.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     module, _, attribute = target.partition(":")
-    LAUNCHERS[server](getattr(importlib.import_module(module), attribute), int(port))
+    LAUNCHERS[server](getattr(importlib.import_module(module), attribute), int(port), int(workers))
 
 
 if __name__ == "__main__":
