@@ -33,6 +33,7 @@ static bool start(struct fw_loop *which, struct fw_board *board, uint32_t number
             fw_loop_drop(which);
             return false;
         }
+    which->even_at_ms = FW_LOOP_NEVER; /* who has which connection is for the scenario to say */
     fw_board_take(board, number);
     atomic_store(&board->slots[number].state, FW_SLOT_SERVING);
     return true;

@@ -457,6 +457,7 @@ static const struct {
     {"memchr memcmp bcmp memcpy memmove memrchr memset strlen snprintf", "only look at memory"},
     {"inet_ntop inet_pton", "only look at memory; that text is no address is a case of test_addr.c"},
     {"getpid sched_yield", "always succeed"},
+    {"ioctl", "of a socket, FIONREAD always succeeds; else no connection would count as on its way"},
     {"pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthread_mutex_destroy",
      "always succeed for a mutex of the default kind that is used as it should be"},
     {"pthread_attr_destroy pthread_join pthread_sigmask sigfillset munmap", "fail for wrong arguments only"},
