@@ -26,10 +26,11 @@ void fw_loop_rest(struct fw_loop *loop)
 }
 
 /* Whoever comes now goes to siblings. Where each has listeners of its own (reuse_port), they cannot take him:
- * he is accepted, and passed on once his request is here. */
+ * he is accepted, and passed on once his request is here. If nobody serves, he is better off in the queue:
+ * that outlives this process. */
 void fw_loop_rest_beside(struct fw_loop *loop)
 {
-    if (!loop->config.own_listeners || loop->config.share.board == NULL || !loop->listening) {
+    if (!loop->config.own_listeners || !loop->listening || fw_loop_siblings(loop).serving == 0) {
         fw_loop_rest(loop);
     } else if (loop->receiving) {
         fw_loop_receive_none(loop);

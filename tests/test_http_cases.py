@@ -46,7 +46,9 @@ def test_every_refusal_of_the_rules_has_a_case() -> None:
     table = set(re.findall(r"^ +X\((\w+),", ERRORS.read_text(), re.MULTILINE))
     # a case has no clock, no proxy in front, no disk and no mount point
     refusals = {
-        name for name in names & table if not re.search("_TIMEOUT$|_RATE$|^PROXY_|^SCHEME_|^NO_SPACE$|^NOT_MOUNTED$", name)
+        name
+        for name in names & table
+        if not re.search("_TIMEOUT$|_RATE$|^PROXY_|^SCHEME_|^NO_SPACE$|^NOT_MOUNTED$", name)
     }
     assert len(refusals) > 30
     assert refusals <= {case.events[-1].split()[-1] for case in CASES if case.events}
