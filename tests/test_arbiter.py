@@ -90,7 +90,7 @@ def test_from_start_to_end(start: Start, tmp_path: Path) -> None:
     server = start("--workers", "2")
     workers = server.wait_for_workers(2)
     assert pid_of_answer(server) in workers
-    eventually(lambda: server.log().count("Booting worker") == 2, server.explain)
+    eventually(lambda: server.log.count("Booting worker") == 2, server.explain)
     assert server.stop() == 0
     assert all(is_gone(pid) for pid in workers)
     log = lines(server)
